@@ -1,0 +1,73 @@
+/* One Raft group on this node.  Hides <raft.h>: nothing above names libraft.
+ *
+ * All calls on the loop thread.  Callbacks of group_ops run inside
+ * groupset_turn, never inside a call that came from above. */
+#ifndef KV_GROUP_GROUP_H
+#define KV_GROUP_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/list.h"
+#include "base/slice.h"
+
+struct group; /* opaque */
+
+enum group_role { GROUP_FOLLOWER, GROUP_CANDIDATE, GROUP_LEADER };
+
+struct group_ops {
+    /* A committed COMMAND entry, in index order, each exactly once per process
+     * life. payload is borrowed for the call. */
+    void (*apply)(void *ctx, uint64_t index, uint64_t term, struct slice payload);
+    /* Role, term, known leader (0: none) or readiness changed.  ready: leader with
+     * an entry of its own term committed and applied. */
+    void (*state)(void *ctx, enum group_role role, uint64_t term, uint64_t leader, bool ready);
+};
+
+/* Propose one entry.  Takes a reference of payload on success.  0 and the entry's
+ * index and term; KV_ENOTLEADER (also while leadership is being handed over),
+ * KV_EAGAIN (leader, but not ready yet), KV_EBUSY (log tail or WAL queue full).
+ * Whether it was committed is learned from `apply` at that index: another term
+ * there means that the entry was lost, definitely. */
+int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index, uint64_t *ret_term);
+
+struct group_read;
+/* status 0: the state machine has applied everything a read that began before the
+ * call must see.  KV_ENOTLEADER: leadership was not confirmed; try elsewhere. */
+typedef void (*group_read_cb)(struct group_read *r, int status);
+/* A linearizable read in waiting.  Owned by the caller until cb has run. */
+struct group_read {
+    struct list link;
+    uint64_t round;     /* read round that confirms it */
+    uint64_t index;     /* must be applied first */
+    uint64_t term;
+    group_read_cb cb;
+    void *data;
+};
+/* Wait for a linearizable point (ReadIndex, dissertation section 6.4).  witness: a node that
+ * stated, after the read had arrived there, that its durable term of this group is
+ * witness_term (0: none): its word counts as its confirmation.  Always calls cb. */
+void group_read(struct group *g, struct group_read *r, uint64_t witness, uint64_t witness_term);
+/* Forget a read; cb is not called. */
+void group_read_cancel(struct group *g, struct group_read *r);
+
+/* Hand leadership to `to` (0: the most advanced voter).  KV_ENOTLEADER, KV_EAGAIN
+ * (busy with another), KV_EINVAL (no voter).  Poll group_transferring. */
+int group_transfer(struct group *g, uint64_t to);
+bool group_transferring(const struct group *g);
+
+uint32_t group_id(const struct group *g);
+enum group_role group_role(const struct group *g);
+bool group_ready(const struct group *g);          /* may propose and read */
+uint64_t group_leader(const struct group *g);     /* node id, 0: unknown */
+uint64_t group_term(const struct group *g);
+uint64_t group_durable_term(const struct group *g); /* for witness statements */
+uint64_t group_commit(const struct group *g);
+uint64_t group_applied(const struct group *g);
+uint64_t group_last(const struct group *g);
+unsigned group_voters(const struct group *g, uint64_t *ret_ids, unsigned max);
+/* As leader: index known durable on that voter; KV_ENOTLEADER, KV_ENOENT. */
+int group_match(const struct group *g, uint64_t node, uint64_t *ret);
+
+#endif

@@ -1,0 +1,155 @@
+/* The replicated operation: what a client command becomes before it is routed,
+ * logged and applied.  Logical (INCR stays INCR), deterministic, versioned, frozen
+ * once released.
+ *
+ *   u8 version (1) | u8 kind | u16 flags | u16 slot
+ *   u64 origin | varint seq | varint low | i64 time | varint argc | argc x (varint length, bytes)
+ *
+ * A batch entry (the payload of one raft COMMAND entry) is
+ *
+ *   u8 version (1) | u8 flags (0) | i64 leader time ms | varint count | count x (varint length, op)
+ */
+#ifndef KV_PROTO_OP_H
+#define KV_PROTO_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/codec.h"
+#include "base/slice.h"
+
+#define OP_VERSION 1
+#define OP_KEY_BYTES_MAX (64u << 10)
+#define OP_VALUE_BYTES_MAX (16u << 20)
+#define OP_ARGS_MAX 65536u             /* slices in one op (MSET: 2 a pair) */
+#define OP_BYTES_MAX (32u << 20)       /* one encoded op */
+
+/* X(NAME, value, is_write).  Values are frozen. */
+#define OP_KIND_MAP(X)                                                        \
+    X(GET, 1, 0) X(MGET, 2, 0) X(STRLEN, 3, 0) X(GETRANGE, 4, 0)              \
+    X(EXISTS, 5, 0) X(TOUCH, 6, 0) X(TYPE, 7, 0) X(TTL, 8, 0)                 \
+    X(GETREV, 9, 0) X(DBSIZE, 10, 0) X(SCAN, 11, 0) X(KEYS, 12, 0)            \
+    X(RANDOMKEY, 13, 0)                                                       \
+    X(SET, 32, 1) X(MSET, 33, 1) X(APPEND, 34, 1) X(SETRANGE, 35, 1)          \
+    X(INCRBY, 36, 1) X(INCRBYFLOAT, 37, 1) X(DEL, 38, 1) X(GETDEL, 39, 1)     \
+    X(GETEX, 40, 1) X(EXPIRE, 41, 1) X(PERSIST, 42, 1) X(FLUSH, 43, 1)        \
+    X(TICK, 60, 1) X(SESSION_DROP, 61, 1) X(NOOP, 62, 1)
+
+enum op_kind {
+#define X(name, value, is_write) OP_##name = value,
+    OP_KIND_MAP(X)
+#undef X
+};
+
+/* Flags; which kinds know which is said in op_args below. */
+enum op_flag {
+    OP_NX = 1 << 0,       /* SET: only if absent; EXPIRE: only if no TTL */
+    OP_XX = 1 << 1,       /* SET: only if present; EXPIRE: only if it has a TTL */
+    OP_GT = 1 << 2,       /* EXPIRE: only if later */
+    OP_LT = 1 << 3,       /* EXPIRE: only if earlier */
+    OP_GETOLD = 1 << 4,   /* SET: reply with the old value */
+    OP_KEEPTTL = 1 << 5,  /* SET */
+    OP_TIME_REL = 1 << 6, /* `time` is ms after the shard clock at apply */
+    OP_TIME_ABS = 1 << 7, /* `time` is ms since 1970 */
+    OP_IFEQ = 1 << 8,     /* SET: only if the value equals argv[2] */
+    OP_IFREV = 1 << 9,    /* SET: only if the revision equals argv[2] (8 bytes LE); 0: only if absent */
+    OP_PERSIST_TTL = 1 << 10, /* GETEX PERSIST */
+    OP_SETNX_REPLY = 1 << 11, /* SET: reply 1/0 (SETNX) */
+    OP_RETRY = 1 << 12    /* sent before: the outcome of the first try is not known */
+};
+
+/* Arguments by kind (argv):
+ *   GET, STRLEN, TYPE, TTL, GETREV, GETDEL, GETEX, PERSIST: key
+ *   MGET, EXISTS, TOUCH, DEL: key...          MSET: key value ...
+ *   GETRANGE: key start end (decimal)         SETRANGE: key offset(decimal) value
+ *   SET: key value [IFEQ value | IFREV u64]   APPEND: key value
+ *   INCRBY: key delta(decimal)                INCRBYFLOAT: key delta(text)
+ *   EXPIRE: key (deadline in `time`)          TTL: result is deadline and now, see fsm.h
+ *   DBSIZE, RANDOMKEY, FLUSH, TICK, NOOP: none
+ *   SCAN: cursor(u64 LE) count(u64 LE) pattern(may be empty) ; KEYS: pattern
+ *   SESSION_DROP: origin(u64 LE) */
+struct op {
+    enum op_kind kind;
+    uint16_t flags;
+    uint16_t slot;       /* of the first key; SLOT_COUNT when there is no key */
+    uint64_t origin;     /* instance id of the coordinating node; 0: no dedupe */
+    uint64_t seq;        /* of this shard at that origin, from 1 */
+    uint64_t low;        /* lowest sequence still unanswered there; <= seq */
+    int64_t time;        /* ms, see OP_TIME_* */
+    struct slice *argv;  /* borrowed array of borrowed slices */
+    uint32_t argc;
+};
+
+bool op_is_write(enum op_kind kind);
+const char *op_kind_name(enum op_kind kind); /* "SET"; "?" if unknown */
+void op_encode(struct buf *b, const struct op *op);
+/* Decode; argv is filled from the scratch array (cap entries); slices borrow from
+ * in. KV_EPROTO malformed, KV_EVERSION, KV_E2BIG argc > cap.  argc/arity is checked by kind. */
+int op_decode(struct slice in, struct op *ret, struct slice *argv, uint32_t cap);
+/* argc of an encoded op without decoding it, or -1. */
+long op_peek_argc(struct slice in);
+
+/* Batch entries. */
+struct op_batch {
+    int64_t time;        /* leader's clock, ms */
+    uint64_t count;
+    struct cursor rest;  /* positioned at the next op */
+};
+void op_batch_begin(struct buf *b, int64_t time, uint64_t count);
+void op_batch_add(struct buf *b, struct slice op);
+int op_batch_open(struct slice in, struct op_batch *ret);
+/* Next encoded op; KV_EPROTO, KV_EEOF after the last. */
+int op_batch_next(struct op_batch *b, struct slice *ret_op);
+
+/* ---- results ---- */
+
+/* What applying an op or reading yields; travels between nodes and is kept for
+ * dedupe.  Encoded by op_result_encode:  u8 type | payload by type. */
+enum op_result_type {
+    OP_RES_OK = 1,    /* +OK */
+    OP_RES_NIL = 2,
+    OP_RES_INT = 3,   /* `num` */
+    OP_RES_BULK = 4,  /* `bulk` */
+    OP_RES_ARRAY = 5, /* `bulk` holds the items: varint 0 = nil, else varint length+1, bytes */
+    OP_RES_ERR = 6,   /* `num` is an enum op_err */
+    OP_RES_PAIR = 7,  /* `num`, `num2` (TTL: deadline ms or -1 no TTL or -2 no key, and now) */
+    OP_RES_SCAN = 8   /* `num` next cursor, `bulk` items as in ARRAY */
+};
+
+enum op_err {
+    OP_ERR_NOT_INTEGER = 1,   /* value is not an integer or out of range */
+    OP_ERR_OVERFLOW = 2,      /* increment or decrement would overflow */
+    OP_ERR_NOT_FLOAT = 3,     /* value is not a valid float */
+    OP_ERR_NAN = 4,           /* increment would produce NaN or Infinity */
+    OP_ERR_TOO_BIG = 5,       /* string exceeds maximum allowed size */
+    OP_ERR_OFFSET = 6,        /* offset is out of range */
+    OP_ERR_EXPIRE = 7,        /* invalid expire time */
+    OP_ERR_SESSION_LOST = 8,  /* a retry whose first outcome can no longer be told */
+    OP_ERR_BAD_OP = 9,        /* not decodable or not known to this version */
+    /* Set by the shard and router, never by apply: */
+    OP_ERR_UNKNOWN = 32,      /* -UNKNOWN */
+    OP_ERR_CLUSTERDOWN = 33,  /* -CLUSTERDOWN */
+    OP_ERR_BUSY = 34,         /* -BUSY */
+    OP_ERR_NOT_LEADER = 35,   /* internal: retry elsewhere */
+    OP_ERR_LOADING = 36
+};
+
+struct op_result {
+    enum op_result_type type;
+    int64_t num, num2;
+    struct slice bulk;   /* borrowed; see who returns it */
+};
+
+void op_result_encode(struct buf *b, const struct op_result *r);
+int op_result_decode(struct slice in, struct op_result *ret); /* bulk borrows from in */
+static inline struct op_result op_result_err(enum op_err e)
+{
+    return (struct op_result){ .type = OP_RES_ERR, .num = e };
+}
+/* Items of an ARRAY or SCAN result. */
+void op_items_put(struct buf *b, struct slice item);
+void op_items_put_nil(struct buf *b);
+bool op_items_next(struct cursor *c, bool *ret_nil, struct slice *ret); /* false at the end */
+
+#endif
