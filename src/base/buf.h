@@ -33,11 +33,11 @@ void buf_shrink(struct buf *b, size_t keep);
 
 static inline uint8_t *buf_at(const struct buf *b)
 {
-    return b->base + b->head;
+    return b->base == NULL ? NULL : b->base + b->head;
 }
 static inline struct slice buf_slice(const struct buf *b)
 {
-    return (struct slice){ .p = b->base + b->head, .n = b->len };
+    return (struct slice){ .p = buf_at(b), .n = b->len };
 }
 
 /* Little-endian integers and varints, see base/codec.h for reading. */
