@@ -26,10 +26,17 @@ struct shard_req {
     struct slice op;          /* encoded; borrowed until cb */
     bool write;
     uint64_t witness, witness_term; /* reads: see group_read */
-    struct group_read read;
-    uint64_t pos;             /* place in its batch */
     shard_cb cb;
-    void *data;
+    void *data;               /* the owner's */
+    /* The shard's own: */
+    struct group_read read;
+    uint64_t pos;             /* place in its batch, or why it was rejected */
+    enum shard_place {
+        SHARD_QUEUED = 1,     /* waiting for a batch */
+        SHARD_INFLIGHT,       /* in a proposed batch */
+        SHARD_READING,        /* waiting for its read index */
+        SHARD_REJECTED        /* cb runs next turn */
+    } place;
 };
 
 struct shard_config {
