@@ -24,6 +24,8 @@
 #define OP_VALUE_BYTES_MAX (16u << 20)
 #define OP_ARGS_MAX 65536u             /* slices in one op (MSET: 2 a pair) */
 #define OP_BYTES_MAX (32u << 20)       /* one encoded op */
+#define OP_RESULT_BYTES_MAX (32u << 20) /* one encoded result; OP_ERR_TOO_BIG above */
+#define OP_SCAN_CURSOR_BITS 48          /* a cursor of one shard is below 2^48 */
 
 /* X(NAME, value, is_write).  Values are frozen. */
 #define OP_KIND_MAP(X)                                                        \
@@ -59,7 +61,8 @@ enum op_flag {
     OP_RETRY = 1 << 12    /* sent before: the outcome of the first try is not known */
 };
 
-/* Arguments by kind (argv):
+/* Arguments by kind (argv), all of them checked by op_decode.  What a number in
+ * decimal says is checked by apply (OP_ERR_NOT_INTEGER), not by the codec.
  *   GET, STRLEN, TYPE, TTL, GETREV, GETDEL, GETEX, PERSIST: key
  *   MGET, EXISTS, TOUCH, DEL: key...          MSET: key value ...
  *   GETRANGE: key start end (decimal)         SETRANGE: key offset(decimal) value
@@ -67,8 +70,28 @@ enum op_flag {
  *   INCRBY: key delta(decimal)                INCRBYFLOAT: key delta(text)
  *   EXPIRE: key (deadline in `time`)          TTL: result is deadline and now, see fsm.h
  *   DBSIZE, RANDOMKEY, FLUSH, TICK, NOOP: none
- *   SCAN: cursor(u64 LE) count(u64 LE) pattern(may be empty) ; KEYS: pattern
- *   SESSION_DROP: origin(u64 LE) */
+ *   SCAN: cursor(u64 LE) count(u64 LE) pattern(may be empty: all) ; KEYS: pattern
+ *   SESSION_DROP: origin(u64 LE)
+ *
+ * Flags by kind; any other is malformed, and so is a pair that Redis refuses:
+ *   all:    RETRY
+ *   SET:    NX XX GETOLD KEEPTTL TIME_REL TIME_ABS IFEQ IFREV SETNX_REPLY; at most
+ *           one of NX, XX, IFEQ, IFREV; one of KEEPTTL, TIME_REL, TIME_ABS
+ *   GETEX:  at most one of TIME_REL TIME_ABS PERSIST_TTL (none: plain GET)
+ *   EXPIRE: NX XX GT LT; exactly one of TIME_REL TIME_ABS; NX alone, GT without LT
+ *
+ * A write with an origin has 1 <= low <= seq.
+ *
+ * Results by kind, when it is not an error:
+ *   GET, GETDEL, GETEX, RANDOMKEY: BULK or NIL     MGET, KEYS: ARRAY
+ *   SET: OK or NIL (condition not met); GETOLD: BULK or NIL, the old value;
+ *        SETNX_REPLY: INT 1 or 0                   GETRANGE: BULK
+ *   STRLEN, APPEND, SETRANGE: INT bytes            INCRBY: INT the new value
+ *   INCRBYFLOAT: BULK                              EXISTS, TOUCH, DEL: INT keys
+ *   EXPIRE, PERSIST: INT 1 or 0                    TYPE: BULK "string" or "none"
+ *   GETREV: INT revision of the key, 0 if absent   DBSIZE: INT
+ *   TTL: PAIR                                      SCAN: SCAN
+ *   TICK: INT keys expired                         MSET, FLUSH, others: OK */
 struct op {
     enum op_kind kind;
     uint16_t flags;
@@ -85,27 +108,33 @@ bool op_is_write(enum op_kind kind);
 const char *op_kind_name(enum op_kind kind); /* "SET"; "?" if unknown */
 void op_encode(struct buf *b, const struct op *op);
 /* Decode; argv is filled from the scratch array (cap entries); slices borrow from
- * in. KV_EPROTO malformed, KV_EVERSION, KV_E2BIG argc > cap.  argc/arity is checked by kind. */
+ * in.  KV_EPROTO malformed (trailing bytes, arguments or flags that the kind does
+ * not have), KV_EVERSION, KV_E2BIG argc > cap, or a key, value or op over its
+ * limit.  The encoding is canonical: what decodes encodes to the same bytes. */
 int op_decode(struct slice in, struct op *ret, struct slice *argv, uint32_t cap);
-/* argc of an encoded op without decoding it, or -1. */
+/* argc of an encoded op without decoding it, or -1; at most OP_ARGS_MAX. */
 long op_peek_argc(struct slice in);
 
 /* Batch entries. */
 struct op_batch {
     int64_t time;        /* leader's clock, ms */
-    uint64_t count;
+    uint64_t count;      /* ops left: counted down by op_batch_next */
     struct cursor rest;  /* positioned at the next op */
 };
 void op_batch_begin(struct buf *b, int64_t time, uint64_t count);
 void op_batch_add(struct buf *b, struct slice op);
+/* KV_EPROTO, KV_EVERSION. */
 int op_batch_open(struct slice in, struct op_batch *ret);
-/* Next encoded op; KV_EPROTO, KV_EEOF after the last. */
+/* Next encoded op, not decoded yet.  KV_EEOF after the last; KV_EPROTO when the
+ * entry is cut, has more bytes than its count says, or an op over OP_BYTES_MAX. */
 int op_batch_next(struct op_batch *b, struct slice *ret_op);
 
 /* ---- results ---- */
 
 /* What applying an op or reading yields; travels between nodes and is kept for
- * dedupe.  Encoded by op_result_encode:  u8 type | payload by type. */
+ * dedupe.  Encoded by op_result_encode:  u8 type | payload by type:
+ *   OK, NIL: nothing      INT: i64          BULK, ARRAY: varint length, bytes
+ *   ERR: u8               PAIR: i64, i64    SCAN: i64 cursor, varint length, bytes */
 enum op_result_type {
     OP_RES_OK = 1,    /* +OK */
     OP_RES_NIL = 2,
@@ -127,6 +156,9 @@ enum op_err {
     OP_ERR_EXPIRE = 7,        /* invalid expire time */
     OP_ERR_SESSION_LOST = 8,  /* a retry whose first outcome can no longer be told */
     OP_ERR_BAD_OP = 9,        /* not decodable or not known to this version */
+    OP_ERR_SESSION_FULL = 10, /* surely not executed, now or later: this origin holds
+                               * too many results that it has not acknowledged by `low`;
+                               * the router says BUSY */
     /* Set by the shard and router, never by apply: */
     OP_ERR_UNKNOWN = 32,      /* -UNKNOWN */
     OP_ERR_CLUSTERDOWN = 33,  /* -CLUSTERDOWN */
@@ -142,12 +174,14 @@ struct op_result {
 };
 
 void op_result_encode(struct buf *b, const struct op_result *r);
-int op_result_decode(struct slice in, struct op_result *ret); /* bulk borrows from in */
+/* bulk borrows from in; items of an ARRAY or SCAN are checked to the last.
+ * KV_EPROTO malformed, KV_E2BIG over OP_RESULT_BYTES_MAX. */
+int op_result_decode(struct slice in, struct op_result *ret);
 static inline struct op_result op_result_err(enum op_err e)
 {
     return (struct op_result){ .type = OP_RES_ERR, .num = e };
 }
-/* Items of an ARRAY or SCAN result. */
+/* Items of an ARRAY or SCAN result.  Cursor: cursor_make(result.bulk). */
 void op_items_put(struct buf *b, struct slice item);
 void op_items_put_nil(struct buf *b);
 bool op_items_next(struct cursor *c, bool *ret_nil, struct slice *ret); /* false at the end */
