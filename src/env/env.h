@@ -67,7 +67,7 @@ struct env_io {
     uint64_t usec;             /* how long the disk took, set before cb */
     env_io_cb cb;
     void *data;                /* the owner's */
-    struct { void *p[8]; } impl;
+    struct { void *p[24]; } impl;
 };
 
 typedef void (*env_dir_cb)(void *data, const char *name);
@@ -133,6 +133,7 @@ struct env_ops {
     void (*submit_read)(struct env *, struct env_io *);
 
     int (*listen)(struct env *, const char *host, uint16_t port, env_accept_cb, void *ctx, struct env_listener **);
+    uint16_t (*listener_port)(struct env *, struct env_listener *);
     void (*listener_close)(struct env *, struct env_listener *, env_close_cb, void *ctx);
     int (*dial)(struct env *, const char *host, uint16_t port, uint64_t timeout_ms, env_dial_cb, void *ctx, struct env_dial **);
     void (*dial_cancel)(struct env *, struct env_dial *);
@@ -231,6 +232,8 @@ static inline void env_submit_read(struct env *e, struct env_io *io) { e->ops->s
 /* Listen on host (numeric) and port; cb gets each accepted stream, which it then
  * owns and must start or close. KV_EADDRINUSE, KV_EACCES, KV_EINVAL. */
 static inline int env_listen(struct env *e, const char *host, uint16_t port, env_accept_cb cb, void *ctx, struct env_listener **ret) { return e->ops->listen(e, host, port, cb, ctx, ret); }
+/* The port listened on: the one that was free, if env_listen was asked for port 0. */
+static inline uint16_t env_listener_port(struct env *e, struct env_listener *l) { return e->ops->listener_port(e, l); }
 static inline void env_listener_close(struct env *e, struct env_listener *l, env_close_cb cb, void *ctx) { e->ops->listener_close(e, l, cb, ctx); }
 /* Connect; host may be a name.  cb gets a stream it owns, or KV_ETIMEDOUT,
  * KV_ECONN, KV_ENOENT (no such host), KV_ECANCELED.  *ret is valid until cb. */
