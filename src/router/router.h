@@ -36,6 +36,10 @@ typedef void (*router_cb)(struct router_req *r, const struct op_result *res);
 struct router_req {
     router_cb cb;
     void *data;
+    /* The connection it came from, or 0.  Requests of one stream and shard take
+     * effect in the order of submission: a read sees the writes before it and
+     * none of those after it, as a pipelining Redis client expects. */
+    uint64_t stream;
     struct { uint64_t w[64]; } impl; /* the router's part, see router_int.h */
 };
 
