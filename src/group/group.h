@@ -36,12 +36,15 @@ struct group_read;
 /* status 0: the state machine has applied everything a read that began before the
  * call must see.  KV_ENOTLEADER: leadership was not confirmed; try elsewhere. */
 typedef void (*group_read_cb)(struct group_read *r, int status);
-/* A linearizable read in waiting.  Owned by the caller until cb has run. */
+/* A linearizable read in waiting.  Owned by the caller until cb has run, which
+ * may free it.  The caller sets cb and data; the rest is the group's. */
 struct group_read {
     struct list link;
-    uint64_t round;     /* read round that confirms it */
+    uint64_t round;     /* read round that confirms it; 0: none yet */
     uint64_t index;     /* must be applied first */
-    uint64_t term;
+    uint64_t term;      /* of the leader that took it */
+    uint64_t witness, witness_term;
+    int status;         /* for cb */
     group_read_cb cb;
     void *data;
 };
@@ -49,7 +52,7 @@ struct group_read {
  * stated, after the read had arrived there, that its durable term of this group is
  * witness_term (0: none): its word counts as its confirmation.  Always calls cb. */
 void group_read(struct group *g, struct group_read *r, uint64_t witness, uint64_t witness_term);
-/* Forget a read; cb is not called. */
+/* Forget a read whose cb has not run; cb is not called. */
 void group_read_cancel(struct group *g, struct group_read *r);
 
 /* Hand leadership to `to` (0: the most advanced voter).  KV_ENOTLEADER, KV_EAGAIN

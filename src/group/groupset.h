@@ -30,13 +30,25 @@ struct groupset_config {
 
 struct groupset *groupset_new(struct env *env, const struct groupset_config *cfg, struct wal *wal, struct links *links);
 
+struct groupset_stats {
+    uint64_t steps;         /* raft_step calls */
+    uint64_t frames_in, frames_out;
+    uint64_t garbage;       /* frames that did not decode or lied about their sender */
+    uint64_t frames_held;   /* had to wait for the disk or for payloads */
+    uint64_t frames_dropped;/* link down or full, or a queue of held frames full */
+    uint64_t entries_read;  /* payloads read back from the WAL */
+    uint64_t elections;     /* times a group of this node became leader */
+    uint64_t read_rounds, reads, reads_witnessed;
+};
+
 /* Open a group: from the WAL's fold if it has one, else bootstrap it with these
  * voters (the same order on every node).  preferred: this node should lead it at
  * first (shorter first timeout).  KV_ECORRUPT if the log contradicts itself. */
 int groupset_open_group(struct groupset *gs, uint32_t id, const uint64_t *voters, unsigned n,
                         bool preferred, const struct group_ops *ops, void *ctx, struct group **ret,
                         char *errmsg, size_t errmsg_n);
-struct group *groupset_find(struct groupset *gs, uint32_t id);
+struct group *groupset_find(struct groupset *gs, uint32_t id); /* NULL: not here */
+void groupset_get_stats(const struct groupset *gs, struct groupset_stats *ret);
 
 /* A frame of kind RAFT, READ_PROBE or READ_ACK.  Garbage is counted and dropped. */
 void groupset_frame(struct groupset *gs, uint64_t from, const struct frame_head *head, struct slice payload);
