@@ -1,0 +1,205 @@
+/* kvctl status, members, shards: tables for people, JSON for programs. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "kvctl/cluster_view.h"
+#include "kvctl/kvctl.h"
+
+#define WAIT_POLL_MS 50
+
+static void print_json(json_t *obj)
+{
+    json_dumpf(obj, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(obj);
+}
+
+static bool view_whole(const struct cluster_view *v)
+{
+    return cluster_view_led(v) == v->n_shards &&
+           cluster_view_reachable(v) == v->n_nodes;
+}
+
+static void print_status(struct kvctl *k, const struct cluster_view *v)
+{
+    unsigned led = cluster_view_led(v), up = cluster_view_reachable(v);
+
+    if (k->json) {
+        print_json(json_pack(
+            "{s:s, s:i, s:i, s:i, s:i, s:b}", "cluster_id", v->cluster_id,
+            "nodes", (int)v->n_nodes, "nodes_reachable", (int)up, "shards",
+            (int)v->n_shards, "shards_serving", (int)led, "ok",
+            view_whole(v)));
+        return;
+    }
+    printf("cluster %s: %u of %u shards serve, %u of %u nodes answer\n",
+           v->cluster_id, led, v->n_shards, up, v->n_nodes);
+    for (unsigned i = 0; i < v->n_nodes; i++)
+        if (!v->nodes[i].reachable)
+            printf("  node %llu (%s): %s\n",
+                   (unsigned long long)v->nodes[i].id, v->nodes[i].address,
+                   v->nodes[i].error);
+    for (unsigned s = 0; s < v->n_shards; s++)
+        if (v->leader[s] == 0)
+            printf("  shard %u: no leader among the nodes that answer\n", s);
+}
+
+static long long now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int cmd_status(struct kvctl *k, int argc, char **argv)
+{
+    const struct timespec pause = { .tv_nsec = WAIT_POLL_MS * 1000000L };
+    unsigned long long wait_s = 0;
+    struct cluster_view v;
+    long long end;
+    bool whole;
+    int rv;
+
+    if (argc != 1 && (argc != 3 || strcmp(argv[1], "--wait") != 0 ||
+                      !kvctl_number(argv[2], 0, 86400, &wait_s)))
+        return kvctl_usage("status", "only --wait SECONDS is known");
+    end = now_ms() + (long long)wait_s * 1000;
+    for (;;) {
+        rv = cluster_view_load(k, &v);
+        whole = rv == 0 && view_whole(&v);
+        if (whole || now_ms() >= end)
+            break;
+        if (rv == 0)
+            cluster_view_free(&v);
+        nanosleep(&pause, NULL);
+    }
+    if (rv != 0)
+        return kvctl_fail(k, "status", rv);
+    print_status(k, &v);
+    cluster_view_free(&v);
+    return whole ? EXIT_OK : EXIT_DEGRADED;
+}
+
+static json_t *member_json(const struct view_node *n)
+{
+    return json_pack("{s:I, s:s, s:b, s:s, s:i, s:i, s:I, s:I, s:s}", "id",
+                     (json_int_t)n->id, "address", n->address, "reachable",
+                     n->reachable, "error", n->error, "leads", (int)n->leads,
+                     "holds", (int)n->holds, "clients", (json_int_t)n->clients,
+                     "ops_per_sec", (json_int_t)n->ops_per_sec, "version",
+                     n->version);
+}
+
+int cmd_members(struct kvctl *k, int argc, char **argv)
+{
+    struct cluster_view v;
+    json_t *list = NULL;
+    bool whole;
+    int rv;
+
+    (void)argv;
+    if (argc != 1)
+        return kvctl_usage("members", "no arguments are expected");
+    rv = cluster_view_load(k, &v);
+    if (rv != 0)
+        return kvctl_fail(k, "members", rv);
+    if (k->json)
+        list = json_array();
+    else
+        printf("%4s  %-24s %-6s %6s %6s %8s %8s  %s\n", "node", "address",
+               "state", "leads", "holds", "clients", "ops/s", "version");
+    for (unsigned i = 0; i < v.n_nodes; i++) {
+        const struct view_node *n = &v.nodes[i];
+
+        if (k->json)
+            json_array_append_new(list, member_json(n));
+        else
+            printf("%4llu  %-24s %-6s %6u %6u %8llu %8llu  %s\n",
+                   (unsigned long long)n->id, n->address,
+                   n->reachable ? "up" : "down", n->leads, n->holds,
+                   (unsigned long long)n->clients,
+                   (unsigned long long)n->ops_per_sec,
+                   n->reachable ? n->version : n->error);
+    }
+    if (k->json)
+        print_json(list);
+    whole = cluster_view_reachable(&v) == v.n_nodes;
+    cluster_view_free(&v);
+    return whole ? EXIT_OK : EXIT_DEGRADED;
+}
+
+static json_t *replica_json(const struct view_node *n,
+                            const struct view_replica *r)
+{
+    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "node",
+                     (json_int_t)n->id, "role",
+                     r->leader ? "leader" : "follower", "term",
+                     (json_int_t)r->term, "last", (json_int_t)r->last,
+                     "commit", (json_int_t)r->commit, "applied",
+                     (json_int_t)r->applied, "keys", (json_int_t)r->keys,
+                     "digest", r->digest);
+}
+
+static json_t *shard_json(const struct cluster_view *v, unsigned s)
+{
+    json_t *replicas = json_array();
+
+    for (unsigned i = 0; i < v->n_nodes; i++)
+        if (v->nodes[i].shards[s].present)
+            json_array_append_new(
+                replicas, replica_json(&v->nodes[i], &v->nodes[i].shards[s]));
+    return json_pack("{s:i, s:I, s:i, s:o}", "shard", (int)s, "leader",
+                     (json_int_t)v->leader[s], "voters", (int)v->voters[s],
+                     "replicas", replicas);
+}
+
+static void print_shard(const struct cluster_view *v, unsigned s)
+{
+    printf("%5u  ", s);
+    if (v->leader[s] != 0)
+        printf("%6llu ", (unsigned long long)v->leader[s]);
+    else
+        printf("%6s ", "none");
+    for (unsigned i = 0; i < v->n_nodes; i++) {
+        const struct view_replica *r = &v->nodes[i].shards[s];
+
+        if (r->present)
+            printf(" %llu:%s%llu/%llu/%llu", (unsigned long long)v->nodes[i].id,
+                   r->leader ? "*" : "", (unsigned long long)r->applied,
+                   (unsigned long long)r->commit, (unsigned long long)r->last);
+    }
+    putchar('\n');
+}
+
+int cmd_shards(struct kvctl *k, int argc, char **argv)
+{
+    struct cluster_view v;
+    json_t *list = NULL;
+    bool whole;
+    int rv;
+
+    (void)argv;
+    if (argc != 1)
+        return kvctl_usage("shards", "no arguments are expected");
+    rv = cluster_view_load(k, &v);
+    if (rv != 0)
+        return kvctl_fail(k, "shards", rv);
+    if (k->json)
+        list = json_array();
+    else
+        printf("shard  leader  node:applied/commit/last (* leads)\n");
+    for (unsigned s = 0; s < v.n_shards; s++) {
+        if (k->json)
+            json_array_append_new(list, shard_json(&v, s));
+        else
+            print_shard(&v, s);
+    }
+    if (k->json)
+        print_json(list);
+    whole = cluster_view_led(&v) == v.n_shards;
+    cluster_view_free(&v);
+    return whole ? EXIT_OK : EXIT_DEGRADED;
+}
