@@ -1,6 +1,7 @@
 /* Node-to-node framing.
  *
- *   off  0  u32  length    bytes after this field, FRAME_HEAD_BYTES-4 .. limit
+ *   off  0  u32  length    bytes after this field: FRAME_HEAD_BYTES - 4 ..
+ *                          FRAME_BYTES_MAX - 4
  *   off  4  u32  crc32c    of everything from off 8 to the end
  *   off  8  u8   version   FRAME_VERSION
  *   off  9  u8   kind      enum frame_kind
@@ -22,7 +23,7 @@
 
 #define FRAME_VERSION 1
 #define FRAME_HEAD_BYTES 16u
-#define FRAME_BYTES_MAX (40u << 20)  /* largest value plus overhead */
+#define FRAME_BYTES_MAX (40u << 20)  /* whole frame: largest value, overhead */
 #define FRAME_GROUP_NODE 0xffffffffu
 
 enum frame_kind {
@@ -61,21 +62,31 @@ struct frame {
 
 #define FRAME_SPLICE_MIN 4096u /* payloads below are copied, above referenced */
 
+/* A frame without payload; the caller appends to body (buf_put_*) and with
+ * frame_put_blob.  The caller owns it until it hands it to links_send. */
 struct frame *frame_new(uint8_t kind, uint32_t group);
 void frame_free(struct frame *f); /* f may be NULL */
 /* Append len bytes of b from off: copied if small, else by reference. */
 void frame_put_blob(struct frame *f, struct blob *b, size_t off, size_t len);
-/* Compute length and checksum.  No appends afterwards. */
+/* Bytes on the wire so far, header included: what to hold against
+ * FRAME_BYTES_MAX while appending. */
+size_t frame_bytes(const struct frame *f);
+/* Compute length and checksum.  No appends afterwards.  The frame must not exceed
+ * FRAME_BYTES_MAX: asserted, the caller bounds what it puts in. */
 void frame_seal(struct frame *f);
 /* The sealed frame as parts for a gathered write; returns how many of `max`
  * were written (frame_n_parts tells how many there are). */
 unsigned frame_n_parts(const struct frame *f);
 unsigned frame_parts(const struct frame *f, struct slice *ret, unsigned max);
+/* The same for what is left after the first `skip` bytes; 0 when nothing is. */
+unsigned frame_rest(const struct frame *f, size_t skip, struct slice *ret,
+                    unsigned max);
 
-/* Incremental decoder over a byte stream.  On success *ret_used bytes make up one
- * frame, whose payload borrows from in.  KV_EAGAIN: more bytes are needed
- * (*ret_used then holds how many in all, if known, else 0). KV_EPROTO: length,
- * KV_EVERSION: version, KV_ECORRUPT: checksum. */
+/* Incremental decoder over a byte stream, which trusts nothing.  On success the
+ * first *ret_used bytes of in make up one frame, whose payload borrows from in.
+ * KV_EAGAIN: more bytes are needed (*ret_used then holds how many in all, if known,
+ * else 0; at most FRAME_BYTES_MAX).  KV_EPROTO: length or flags, KV_EVERSION: version,
+ * KV_ECORRUPT: checksum.  Bad heads are found as soon as the head is there. */
 int frame_decode(struct slice in, struct frame_head *ret_head,
                  struct slice *ret_payload, size_t *ret_used);
 
