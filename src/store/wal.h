@@ -21,7 +21,10 @@
 #include "env/env.h"
 
 #define WAL_SEGMENT_BYTES_DEFAULT (64u << 20)
-#define WAL_RECORD_BYTES_MAX (36u << 20)
+#define WAL_SEGMENT_BYTES_MIN (64u << 10)
+#define WAL_SEGMENT_BYTES_MAX (1u << 30)
+#define WAL_RECORD_BYTES_MAX (36u << 20) /* one entry's record at most */
+#define WAL_GROUPS_MAX 256u              /* groups in one log */
 
 enum wal_kind {
     WAL_APPEND = 1,    /* a run of entries of one group */
@@ -36,6 +39,7 @@ enum wal_kind {
 struct wal_pos {
     uint64_t segment; /* sequence number */
     uint32_t offset;  /* of the payload in the segment file, bytes */
+    uint32_t crc;     /* crc32c of the payload: wal_read checks it */
 };
 
 struct wal_entry {
@@ -52,8 +56,9 @@ struct wal_group {
     uint32_t group;
     uint64_t term, vote;
     uint64_t snap_index, snap_term; /* last COMPACT or INSTALL; 0 if none */
-    uint64_t first;                 /* index of entries[0] */
-    struct wal_entry *entries;      /* owned by the log until wal_group_take */
+    uint64_t first;                 /* index of entries[0]: snap_index + 1 */
+    struct wal_entry *entries;      /* owned by the log until wal_loaded: take
+                                       references to the blobs, copy the rest */
     uint64_t n, cap;
 };
 
@@ -102,7 +107,9 @@ uint64_t wal_put_install(struct wal *w, uint32_t group, uint64_t index, uint64_t
 void wal_flush(struct wal *w);
 uint64_t wal_synced(const struct wal *w);  /* durable up to here */
 uint64_t wal_end(const struct wal *w);     /* lsn of the last record queued */
-bool wal_full(const struct wal *w);        /* more is queued than queue_bytes_max: back-pressure */
+bool wal_full(const struct wal *w);        /* more is queued than queue_bytes_max, or the log has failed */
+/* The largest payload one entry may have, given segment_bytes. */
+uint32_t wal_entry_bytes_max(const struct wal *w);
 
 struct wal_read;
 typedef void (*wal_read_cb)(struct wal_read *r, int status, struct blob *payload);
@@ -113,7 +120,7 @@ struct wal_read {
     uint32_t len;
     wal_read_cb cb;
     void *data;
-    struct { void *p[40]; } impl;
+    struct { void *p[64]; } impl;
 };
 void wal_read(struct wal *w, struct wal_read *r);
 

@@ -1,0 +1,603 @@
+/* Loading: from the files of a directory to the groups' state.
+ *
+ * Three passes, the first two without changing anything on disk:
+ *  1  names and headers: sequences without a gap, each header intact, of this
+ *     cluster and node, file sizes right;
+ *  2  contents, oldest first: each record verified and folded, up to the first
+ *     place where no intact record stands; wal_scan.c decides whether that is
+ *     the end of the log, a torn write, or damage;
+ *  3  only if all is well: the newest file is synced (what was read may still be
+ *     only in the page cache), a torn segment is sealed at its last intact
+ *     record so that no leftover behind it is ever read again, left-over
+ *     temporary files are removed.
+ *
+ * Memory: one segment at a time, an entry's metadata each, and payloads up to
+ * load_bytes_max in all: a ring remembers the order in which they were loaded,
+ * and the oldest are dropped when the limit is passed.
+ *
+ * A crash during pass 3 changes nothing that matters: the seal is written where
+ * no intact record stands, so that until it is whole the next start finds the
+ * same torn tail at the same place.
+ *
+ * Invariants:
+ *  I1  A non-zero return leaves the directory as it was (but for errors of the
+ *      disk in pass 3, which leave it loadable).
+ *  I2  kept_bytes is the sum of the payloads in memory. */
+#include "store/wal_int.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/codec.h"
+#include "base/mem.h"
+
+struct wal__kept {
+    struct wal__track *t;
+    uint64_t index;
+    struct wal_pos pos;
+};
+
+/* Names found in the directory. */
+struct names {
+    uint64_t *segs, *frees; /* owned */
+    size_t n_segs, n_frees;
+    bool tmp;
+};
+
+#define ADVICE                                                               \
+    "Do not delete or edit log files: acknowledged writes may depend on "    \
+    "them.  Restore the file from a copy taken while kvd was stopped, or "   \
+    "move the whole data directory away and restore it from a backup; until " \
+    "then leave this node stopped (the others go on while each shard has a " \
+    "majority)"
+
+int wal__load_error(struct wal__load *l, int code, uint64_t seq, uint32_t off,
+                    const char *what)
+{
+    char *path = wal__seg_path(l->w, seq, "seg");
+
+    snprintf(l->errmsg, l->errmsg_n, "%s: offset %u: %s.  " ADVICE, path, off,
+             what);
+    mem_free(path);
+    return code;
+}
+
+/* A failed call, not a damaged file. */
+static int io_error(struct wal__load *l, int code, uint64_t seq,
+                    const char *what)
+{
+    char *path = wal__seg_path(l->w, seq, "seg");
+
+    snprintf(l->errmsg, l->errmsg_n,
+             "%s: cannot %s: %s.  Check the disk, then start again", path,
+             what, kv_strerror(code));
+    mem_free(path);
+    return code;
+}
+
+static int dir_error(struct wal__load *l, int code, const char *what)
+{
+    snprintf(l->errmsg, l->errmsg_n,
+             "%s: cannot %s: %s.  Check that the directory exists and may be "
+             "written, then start again",
+             l->w->cfg.dir, what, kv_strerror(code));
+    return code;
+}
+
+/* ---- pass 1: names and headers ---- */
+
+/* "wal-<16 hex digits>.<suffix>" -> sequence, 0 if it is something else. */
+static uint64_t parse_name(const char *name, const char *suffix)
+{
+    uint64_t v = 0;
+
+    if (strlen(name) != 21 + strlen(suffix) || memcmp(name, "wal-", 4) != 0 ||
+        name[20] != '.' || strcmp(name + 21, suffix) != 0)
+        return 0;
+    for (int i = 4; i < 20; i++) {
+        char c = name[i];
+        if (c >= '0' && c <= '9')
+            v = v << 4 | (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            v = v << 4 | (uint64_t)(c - 'a' + 10);
+        else
+            return 0;
+    }
+    return v;
+}
+
+static void insert_sorted(uint64_t **list, size_t *n, uint64_t v)
+{
+    size_t i = *n;
+
+    *list = mem_realloc(*list, (*n + 1) * sizeof **list);
+    for (; i > 0 && (*list)[i - 1] > v; i--)
+        (*list)[i] = (*list)[i - 1];
+    (*list)[i] = v;
+    (*n)++;
+}
+
+static void on_name(void *data, const char *name)
+{
+    struct names *f = data;
+    uint64_t seq = parse_name(name, "seg");
+
+    if (seq != 0)
+        insert_sorted(&f->segs, &f->n_segs, seq);
+    else if ((seq = parse_name(name, "free")) != 0)
+        insert_sorted(&f->frees, &f->n_frees, seq);
+    else if (strcmp(name, WAL__TMP_NAME) == 0)
+        f->tmp = true;
+}
+
+static int check_identity(struct wal__load *l, const struct wal__head *h)
+{
+    const struct wal_config *cfg = &l->w->cfg;
+
+    if (h->cluster_id == cfg->cluster_id && h->node_id == cfg->node_id)
+        return 0;
+    char *path = wal__seg_path(l->w, h->seq, "seg");
+    snprintf(l->errmsg, l->errmsg_n,
+             "%s: offset 0: this log belongs to node %llu of cluster "
+             "%016llx, not to node %llu of cluster %016llx.  Start with the "
+             "settings it was created with, or with another data directory",
+             path, (unsigned long long)h->node_id,
+             (unsigned long long)h->cluster_id,
+             (unsigned long long)cfg->node_id,
+             (unsigned long long)cfg->cluster_id);
+    mem_free(path);
+    return KV_EMISMATCH;
+}
+
+static int check_head(struct wal__load *l, uint64_t seq, const uint8_t *p,
+                      size_t n, uint64_t size)
+{
+    struct wal__head h;
+    const struct wal *w = l->w;
+    int rv = wal__head_decode(p, n, &h);
+
+    if (rv == KV_EVERSION)
+        return wal__load_error(l, rv, seq, 8,
+                               "this log was written by another version of "
+                               "kvd; start that version");
+    if (rv != 0)
+        return wal__load_error(l, rv, seq, 0,
+                               "the segment's header is damaged");
+    if (h.seq != seq)
+        return wal__load_error(l, KV_ECORRUPT, seq, 16,
+                               "the header names another segment: the file "
+                               "was renamed or copied over");
+    rv = check_identity(l, &h);
+    if (rv != 0)
+        return rv;
+    if (size != h.bytes)
+        return wal__load_error(l, KV_ECORRUPT, seq,
+                               size < h.bytes ? (uint32_t)size : h.bytes,
+                               "the file was cut or extended: its size is "
+                               "not the one its header states");
+    if (w->n_segs > 0) {
+        const struct wal__head *prev = &w->segs[w->n_segs - 1]->h;
+        if (h.base_lsn != prev->base_lsn + prev->bytes)
+            return wal__load_error(l, KV_ECORRUPT, seq, 48,
+                                   "the segment does not follow the one "
+                                   "before it: it is of another log");
+    }
+    wal__seg_add(l->w, &h)->state = WAL__SEG_READY;
+    return 0;
+}
+
+static int load_head(struct wal__load *l, uint64_t seq)
+{
+    uint8_t *p = mem_alloc(WAL__SEG_HEADER);
+    struct env *env = l->w->env;
+    struct env_file *file;
+    char *path = wal__seg_path(l->w, seq, "seg");
+    uint64_t size = 0;
+    size_t got = 0;
+
+    int rv = env_open(env, path, ENV_OPEN_RDONLY, &file);
+    mem_free(path);
+    if (rv != 0) {
+        mem_free(p);
+        return io_error(l, rv, seq, "open");
+    }
+    rv = env_size(env, file, &size);
+    if (rv == 0)
+        rv = env_read(env, file, 0, p, WAL__SEG_HEADER, &got);
+    env_close(env, file);
+    if (rv != 0)
+        rv = io_error(l, rv, seq, "read");
+    else
+        rv = check_head(l, seq, p, got, size);
+    mem_free(p);
+    return rv;
+}
+
+static int load_heads(struct wal__load *l, const struct names *f)
+{
+    for (size_t i = 0; i < f->n_segs; i++) {
+        if (i > 0 && f->segs[i] != f->segs[i - 1] + 1)
+            return wal__load_error(l, KV_ECORRUPT, f->segs[i - 1] + 1, 0,
+                                   "the file is missing although later "
+                                   "segments are there");
+        int rv = load_head(l, f->segs[i]);
+        if (rv != 0)
+            return rv;
+    }
+    return 0;
+}
+
+/* ---- pass 2: records ---- */
+
+int wal__load_segment(struct wal__load *l, struct wal__segment *s)
+{
+    size_t got = 0;
+
+    if (l->buf_cap < s->h.bytes) {
+        mem_free(l->buf);
+        l->buf = mem_alloc(s->h.bytes);
+        l->buf_cap = s->h.bytes;
+    }
+    int rv = wal__seg_open(l->w, s);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "open");
+    rv = env_read(l->w->env, s->file, 0, l->buf, s->h.bytes, &got);
+    wal__seg_close(l->w, s);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "read");
+    if (got != s->h.bytes)
+        return io_error(l, KV_EIO, s->h.seq, "read the whole of");
+    return 0;
+}
+
+/* Drop the oldest payloads while there are too many. */
+static void evict(struct wal__load *l)
+{
+    while (l->kept_bytes > l->w->cfg.load_bytes_max) {
+        ASSERT(l->kept_head < l->kept_n);
+        const struct wal__kept *k = &l->kept[l->kept_head++];
+        struct wal_group *g = &k->t->fold;
+        if (k->index < g->first || k->index >= g->first + g->n)
+            continue;
+        struct wal_entry *e = &g->entries[k->index - g->first];
+        if (e->blob == NULL || e->pos.segment != k->pos.segment ||
+            e->pos.offset != k->pos.offset)
+            continue; /* replaced since */
+        l->kept_bytes -= e->len;
+        blob_unref(e->blob);
+        e->blob = NULL;
+    }
+}
+
+static void keep(struct wal__load *l, struct wal__track *t, uint64_t index,
+                 struct wal_entry *e, const uint8_t *p)
+{
+    e->blob = blob_copy(slice_make(p, e->len));
+    l->kept_bytes += e->len;
+    if (l->kept_n == l->kept_cap && l->kept_head > l->kept_cap / 2) {
+        l->kept_n -= l->kept_head;
+        memmove(l->kept, l->kept + l->kept_head, l->kept_n * sizeof *l->kept);
+        l->kept_head = 0;
+    }
+    if (l->kept_n == l->kept_cap) {
+        l->kept_cap = l->kept_cap == 0 ? 64 : l->kept_cap * 2;
+        l->kept = mem_realloc(l->kept, l->kept_cap * sizeof *l->kept);
+    }
+    l->kept[l->kept_n++] =
+        (struct wal__kept){ .t = t, .index = index, .pos = e->pos };
+}
+
+static void fold_append(struct wal__load *l, struct wal__track *t,
+                        const struct wal__rec *r, const struct wal__segment *s)
+{
+    struct wal_group *g = &t->fold;
+    uint32_t at = r->covered;
+
+    ASSERT(r->index == g->first + g->n);
+    if (g->n + r->count > g->cap) {
+        g->cap = g->cap * 2 > g->n + r->count ? g->cap * 2
+                                              : g->n + r->count + 16;
+        g->entries = mem_realloc(g->entries, g->cap * sizeof *g->entries);
+    }
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint8_t *q = r->body + 8 + (size_t)i * WAL__ENTRY_HEAD;
+        struct wal__line line = wal__line_decode(q);
+        struct wal_entry *e = &g->entries[g->n++];
+        *e = (struct wal_entry){
+            .term = line.term,
+            .type = line.type,
+            .len = line.len,
+            .pos = { .segment = s->h.seq,
+                     .offset = (uint32_t)(r->lsn - s->h.base_lsn) + at,
+                     .crc = line.crc },
+        };
+        keep(l, t, r->index + i, e, r->body - WAL__REC_HEADER + at);
+        at += line.len;
+    }
+    evict(l);
+}
+
+static void drop_entry(struct wal__load *l, struct wal_entry *e)
+{
+    if (e->blob != NULL)
+        l->kept_bytes -= e->len;
+    blob_unref(e->blob);
+    e->blob = NULL;
+}
+
+/* Entries from index on are gone. */
+static void fold_cut(struct wal__load *l, struct wal_group *g, uint64_t index)
+{
+    while (g->n > 0 && g->first + g->n > index)
+        drop_entry(l, &g->entries[--g->n]);
+    if (index < g->first)
+        g->first = index;
+}
+
+/* Entries up to index are gone. */
+static void fold_release(struct wal__load *l, struct wal_group *g,
+                         uint64_t index)
+{
+    uint64_t k = 0;
+
+    if (index < g->first)
+        return;
+    while (k < g->n && g->first + k <= index)
+        drop_entry(l, &g->entries[k++]);
+    memmove(g->entries, g->entries + k, (g->n - k) * sizeof *g->entries);
+    g->n -= k;
+    g->first = index + 1;
+}
+
+const char *wal__fold(struct wal__load *l, const struct wal__rec *r,
+                      const struct wal__segment *s)
+{
+    struct wal *w = l->w;
+
+    if (r->kind == WAL__MARK)
+        return NULL;
+    if (r->kind == WAL__CHECKPOINT) {
+        bool first = !l->began;
+        l->began = true;
+        return wal__checkpoint_apply(w, r, first);
+    }
+    const char *wrong = wal__track_apply(w, r, s->h.seq);
+    if (wrong != NULL)
+        return wrong;
+    struct wal__track *t = wal__track_find(w, r->group);
+    ASSERT(t != NULL);
+    switch (r->kind) {
+    case WAL_APPEND:
+        fold_append(l, t, r, s);
+        break;
+    case WAL_TRUNCATE:
+        fold_cut(l, &t->fold, r->index);
+        break;
+    case WAL_COMPACT:
+        fold_release(l, &t->fold, r->index);
+        break;
+    case WAL_INSTALL:
+        fold_cut(l, &t->fold, 0);
+        t->fold.first = r->index + 1;
+        break;
+    default:
+        break;
+    }
+    return NULL;
+}
+
+/* Fold the segment in l->buf.  *ret_off: the end of its last intact record;
+ * *ret_sealed: that is its seal. */
+static int load_records(struct wal__load *l, const struct wal__segment *s,
+                        uint32_t *ret_off, bool *ret_sealed)
+{
+    uint32_t off = WAL__SEG_HEADER;
+    struct wal__rec r;
+
+    for (;;) {
+        int rv = wal__rec_decode(&s->h, off, l->buf + off, s->h.bytes - off,
+                                 &r);
+        if (rv == KV_EVERSION)
+            return wal__load_error(l, rv, s->h.seq, off,
+                                   "a record of a kind or version this kvd "
+                                   "does not know; start the version that "
+                                   "wrote it");
+        if (rv != 0)
+            break;
+        if (off == WAL__SEG_HEADER && r.kind != WAL__CHECKPOINT &&
+            r.kind != WAL__SEAL)
+            return wal__load_error(l, KV_ECORRUPT, s->h.seq, off,
+                                   "the segment does not begin with a "
+                                   "checkpoint");
+        off += r.length;
+        if (r.kind == WAL__SEAL) {
+            *ret_off = off;
+            *ret_sealed = true;
+            return 0;
+        }
+        const char *wrong = wal__fold(l, &r, s);
+        if (wrong != NULL)
+            return wal__load_error(l, KV_ECORRUPT, s->h.seq, off - r.length,
+                                   wrong);
+        l->last_kind = r.kind;
+    }
+    *ret_off = off;
+    *ret_sealed = false;
+    return 0;
+}
+
+/* Everything before the oldest segment must be accounted for (wal_track.c, I4). */
+static int check_missing(struct wal__load *l)
+{
+    struct wal *w = l->w;
+
+    for (size_t i = 0; i < w->n_tracks; i++) {
+        struct wal__track *t = w->tracks[i];
+        if (t->missing_to != 0)
+            return wal__load_error(l, KV_ECORRUPT, w->segs[0]->h.seq - 1, 0,
+                                   "the file is missing: entries that are "
+                                   "still needed lie in it or before it");
+        struct wal_group *g = &t->fold;
+        g->term = t->s.term;
+        g->vote = t->s.vote;
+        g->snap_index = t->s.snap_index;
+        g->snap_term = t->s.snap_term;
+        ASSERT(g->first == g->snap_index + 1);
+        ASSERT(g->first + g->n == t->s.last + 1);
+    }
+    return 0;
+}
+
+static int load_contents(struct wal__load *l)
+{
+    struct wal *w = l->w;
+    size_t n = w->n_segs;
+
+    l->end_seg = n;
+    for (size_t i = 0; i < n; i++) {
+        struct wal__segment *s = w->segs[i];
+        uint32_t off;
+        bool sealed;
+        int rv = wal__load_segment(l, s);
+        if (rv == 0)
+            rv = load_records(l, s, &off, &sealed);
+        if (rv != 0)
+            return rv;
+        w->tail = s->h.base_lsn + off;
+        if (sealed)
+            continue;
+        l->end_seg = i;
+        l->end_off = off;
+        if (!l->began && w->segs[0]->h.seq > 1)
+            return wal__load_error(l, KV_ECORRUPT, s->h.seq, off,
+                                   "the segment's opening checkpoint is "
+                                   "damaged");
+        rv = wal__scan_tail(l, i, off);
+        if (rv != 0)
+            return rv;
+        break;
+    }
+    return check_missing(l);
+}
+
+/* ---- pass 3: make it fit for writing ---- */
+
+/* Sync what was read; seal a torn segment where it ends. */
+static int settle_file(struct wal__load *l, struct wal__segment *s,
+                       uint32_t seal_at)
+{
+    struct wal *w = l->w;
+    uint8_t p[WAL__REC_HEADER];
+    struct wal__rec r = { .kind = WAL__SEAL,
+                          .length = WAL__REC_HEADER,
+                          .covered = WAL__REC_HEADER,
+                          .lsn = s->h.base_lsn + seal_at };
+
+    int rv = wal__seg_open(w, s);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "open");
+    rv = env_sync(w->env, s->file);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "sync");
+    if (seal_at == 0)
+        return 0;
+    wal__rec_encode(&r, p);
+    wal__rec_finish(p, s->h.generation, r.lsn);
+    rv = env_write(w->env, s->file, seal_at, p, sizeof p);
+    if (rv == 0)
+        rv = env_sync(w->env, s->file);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "seal");
+    w->tail = r.lsn + r.length;
+    return 0;
+}
+
+static int settle_end(struct wal__load *l)
+{
+    struct wal *w = l->w;
+    struct wal__segment *s;
+    int rv = 0;
+
+    if (l->end_seg < w->n_segs)
+        s = w->segs[l->end_seg];
+    else
+        s = w->n_segs > 0 ? w->segs[w->n_segs - 1] : NULL;
+    if (s != NULL)
+        rv = settle_file(l, s, l->dirty ? l->end_off : 0);
+    if (rv == 0 && l->end_seg > 0 && l->end_seg < w->n_segs)
+        rv = settle_file(l, w->segs[l->end_seg - 1], 0);
+    if (rv != 0)
+        return rv;
+    if (l->dirty)
+        l->end_seg++;
+    if (l->end_seg < w->n_segs && !l->dirty) {
+        w->cur = w->segs[l->end_seg];
+        w->cur_off = l->end_off;
+        w->marked = l->last_kind == WAL__MARK ? w->tail : 0;
+        return 0;
+    }
+    w->cur = l->end_seg < w->n_segs ? w->segs[l->end_seg] : wal__seg_plan(w);
+    w->cur_off = WAL__SEG_HEADER;
+    if (w->cur->h.seq == 1)
+        w->marked = w->tail = WAL__SEG_HEADER;
+    return w->cur->state == WAL__SEG_READY ? wal__seg_open(w, w->cur) : 0;
+}
+
+/* Keep what can be recycled, remove the rest. */
+static int settle_dir(struct wal__load *l, const struct names *f)
+{
+    struct wal *w = l->w;
+    char *path;
+    int rv = 0;
+
+    for (size_t i = 0; i < f->n_frees && rv == 0; i++) {
+        struct env_file *file;
+        uint64_t size = 0;
+        path = wal__seg_path(w, f->frees[i], "free");
+        rv = env_open(w->env, path, ENV_OPEN_RDONLY, &file);
+        if (rv == 0) {
+            rv = env_size(w->env, file, &size);
+            env_close(w->env, file);
+        }
+        if (rv == 0 && size == w->cfg.segment_bytes &&
+            w->n_free < WAL__FREE_MAX)
+            w->free_seqs[w->n_free++] = f->frees[i];
+        else if (rv == 0)
+            rv = env_unlink(w->env, path);
+        mem_free(path);
+    }
+    if (rv == 0 && f->tmp) {
+        path = mem_alloc(strlen(w->cfg.dir) + sizeof WAL__TMP_NAME + 1);
+        strcpy(path, w->cfg.dir);
+        strcat(path, "/" WAL__TMP_NAME);
+        rv = env_unlink(w->env, path);
+        mem_free(path);
+    }
+    return rv == 0 ? 0 : dir_error(l, rv, "remove left-over log files in it");
+}
+
+int wal__load_all(struct wal__load *l)
+{
+    struct names f = { .n_segs = 0 };
+    int rv = env_list(l->w->env, l->w->cfg.dir, on_name, &f);
+
+    if (rv != 0)
+        rv = dir_error(l, rv, "list it");
+    else
+        rv = load_heads(l, &f);
+    if (rv == 0)
+        rv = load_contents(l);
+    if (rv == 0)
+        rv = settle_end(l);
+    if (rv == 0)
+        rv = settle_dir(l, &f);
+    mem_free(f.segs);
+    mem_free(f.frees);
+    return rv;
+}
+
+void wal__load_free(struct wal__load *l)
+{
+    mem_free(l->buf);
+    mem_free(l->kept);
+}
