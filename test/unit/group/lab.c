@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "group/group_wire.h"
 #include "lib/test.h"
 
 void lab_wal_cut(struct wal *w, bool all);
@@ -295,13 +297,14 @@ void lab_lose(struct lab *lab)
 bool lab_deliver_one(struct lab *lab)
 {
     struct lab_frame *f;
+    bool lost;
 
     if (list_empty(&lab->wire))
         return false;
     f = LIST_FIRST(&lab->wire, struct lab_frame, link);
     list_del(&f->link);
-    if (f->to <= lab->nodes && lab->node[f->to].up &&
-        !lab->cut[f->from][f->to] && (lab->drop == NULL || !lab->drop(f)))
+    lost = (lab->drop != NULL && lab->drop(f)) || lab->cut[f->from][f->to];
+    if (!lost && f->to <= lab->nodes && lab->node[f->to].up)
         groupset_frame(lab->node[f->to].gs, f->from, &f->head,
                        slice_make(f->bytes, f->n));
     frame_done(f);
@@ -375,6 +378,98 @@ int lab_propose(struct lab *lab, uint64_t node, unsigned g, uint64_t value,
     rv = group_propose(lab->node[node].g[g], b, &index, &term);
     blob_unref(b);
     return rv;
+}
+
+/* ---- staged messages and disks ---- */
+
+static void inject(struct lab *lab, uint64_t from, uint64_t to, struct frame *f)
+{
+    struct slice part[8];
+    struct buf all;
+    unsigned n;
+
+    buf_init(&all);
+    frame_seal(f);
+    n = frame_n_parts(f);
+    CHECK(n <= 8);
+    frame_parts(f, part, 8);
+    for (unsigned i = 0; i < n; i++)
+        buf_put_slice(&all, part[i]);
+    buf_consume(&all, FRAME_HEAD_BYTES);
+    groupset_frame(lab->node[to].gs, from, &f->head, buf_slice(&all));
+    frame_free(f);
+    buf_close(&all);
+}
+
+void lab_inject(struct lab *lab, uint64_t from, uint64_t to, unsigned g,
+                const struct raft_message *m)
+{
+    inject(lab, from, to, wire_encode(g, m));
+}
+
+static struct blob *entry_payload(const struct lab_entry *e)
+{
+    if (e->conf != NULL)
+        return e->conf;
+    return blob_copy(slice_make(&e->value, sizeof e->value));
+}
+
+void lab_inject_ae(struct lab *lab, uint64_t from, uint64_t to, unsigned g,
+                   struct raft_append_entries ae, struct lab_entry *e)
+{
+    struct frame *f = wire_encode_ae(g, &ae);
+
+    for (unsigned i = 0; i < ae.n_entries; i++) {
+        struct blob *b = entry_payload(&e[i]);
+
+        wire_put_entry(f, e[i].term,
+                       e[i].conf != NULL ? RAFT_CHANGE : RAFT_COMMAND, b);
+        blob_unref(b);
+    }
+    inject(lab, from, to, f);
+}
+
+struct blob *lab_conf(const char *roles)
+{
+    struct raft_configuration conf;
+    struct raft_buffer b;
+    struct blob *ret;
+
+    raft_configuration_init(&conf);
+    for (unsigned i = 0; roles[i] != 0; i++) {
+        char address[8] = { 'n', (char)('1' + i), 0 };
+
+        CHECK_EQ(
+            raft_configuration_add(&conf, i + 1, address,
+                                   roles[i] == 'v' ? RAFT_VOTER : RAFT_STANDBY),
+            0);
+    }
+    CHECK_EQ(raft_configuration_encode(&conf, &b), 0);
+    ret = blob_copy(slice_make(b.base, b.len));
+    raft_free(b.base);
+    raft_configuration_close(&conf);
+    return ret;
+}
+
+void lab_disk(struct lab *lab, uint64_t id, unsigned g, uint64_t term,
+              uint64_t vote, struct lab_entry *e, unsigned n)
+{
+    struct wal *w = &lab->node[id].wal;
+
+    wal_put_bootstrap(w, g);
+    for (unsigned i = 0; i < n; i++) {
+        struct wal_entry we = {
+            .term = e[i].term,
+            .type = e[i].conf != NULL ? RAFT_CHANGE : RAFT_COMMAND,
+            .blob = entry_payload(&e[i]),
+        };
+
+        we.len = we.blob->len;
+        wal_put_entries(w, g, i + 1, &we, 1);
+        blob_unref(we.blob);
+    }
+    wal_put_hardstate(w, g, term, vote);
+    w->synced = w->end;
 }
 
 uint64_t lab_sent(const struct lab *lab, uint64_t node, unsigned t)

@@ -132,6 +132,22 @@ int lab_propose(struct lab *lab, uint64_t node, unsigned g, uint64_t value,
                 size_t extra);
 /* Frames of raft type t (enum raft_message_type) sent by a node so far. */
 uint64_t lab_sent(const struct lab *lab, uint64_t node, unsigned t);
+/* Give a node a message as if `from` had sent it. */
+void lab_inject(struct lab *lab, uint64_t from, uint64_t to, unsigned g,
+                const struct raft_message *m);
+/* The same for AppendEntries: entries of 8 bytes, or the configuration `conf`.
+ */
+struct lab_entry {
+    uint64_t term, value;
+    struct blob *conf; /* owned; a CHANGE if set */
+};
+void lab_inject_ae(struct lab *lab, uint64_t from, uint64_t to, unsigned g,
+                   struct raft_append_entries ae, struct lab_entry *e);
+/* An encoded configuration: role of server i + 1 is roles[i]: 'v' or 's'. */
+struct blob *lab_conf(const char *roles);
+/* Write a node's disk before it starts: term, vote and a log. */
+void lab_disk(struct lab *lab, uint64_t id, unsigned g, uint64_t term,
+              uint64_t vote, struct lab_entry *e, unsigned n);
 /* Separate `id` from all others, or join all again. */
 void lab_isolate(struct lab *lab, uint64_t id);
 void lab_heal(struct lab *lab);
