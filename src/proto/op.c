@@ -22,7 +22,7 @@
  *       each other;
  *   O2  argc and the fixed-size arguments are what the kind needs;
  *   O3  keys, values and the whole are within their limits;
- *   O4  a write with an origin has 1 <= low <= seq;
+ *   O4  a write with an origin has 1 <= low <= seq <= OP_SEQ_MAX;
  *   O5  encoding it again gives the same bytes.
  * Apply relies on O1-O4 and checks nothing of them again. */
 #include "proto/op.h"
@@ -251,7 +251,7 @@ int op_decode(struct slice in, struct op *ret, struct slice *argv, uint32_t cap)
     if (rv != 0)
         return rv;
     if (!kind_known((unsigned)op.kind) || op.slot > SLOT_COUNT ||
-        !flags_ok(&op) || op.low > op.seq)
+        !flags_ok(&op) || op.low > op.seq || op.seq > OP_SEQ_MAX)
         return KV_EPROTO;
     if (op_is_write(op.kind) && op.origin != 0 && op.low == 0)
         return KV_EPROTO;

@@ -25,6 +25,7 @@
 #define OP_ARGS_MAX 65536u             /* slices in one op (MSET: 2 a pair) */
 #define OP_BYTES_MAX (32u << 20)       /* one encoded op */
 #define OP_RESULT_BYTES_MAX (32u << 20) /* one encoded result; OP_ERR_TOO_BIG above */
+#define OP_SEQ_MAX (UINT64_MAX >> 1)    /* no origin lives that long */
 #define OP_SCAN_CURSOR_BITS 48          /* a cursor of one shard is below 2^48 */
 
 /* X(NAME, value, is_write).  Values are frozen. */
@@ -80,7 +81,7 @@ enum op_flag {
  *   GETEX:  at most one of TIME_REL TIME_ABS PERSIST_TTL (none: plain GET)
  *   EXPIRE: NX XX GT LT; exactly one of TIME_REL TIME_ABS; NX alone, GT without LT
  *
- * A write with an origin has 1 <= low <= seq.
+ * A write with an origin has 1 <= low <= seq <= OP_SEQ_MAX.
  *
  * Results by kind, when it is not an error:
  *   GET, GETDEL, GETEX, RANDOMKEY: BULK or NIL     MGET, KEYS: ARRAY

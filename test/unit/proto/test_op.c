@@ -275,6 +275,10 @@ TEST(op, a_write_with_an_origin_has_a_sequence_and_a_low_mark)
     CHECK_EQ(reencode(op), 0);
     op.low = 2;
     CHECK_EQ(reencode(op), KV_EPROTO);
+    op.seq = OP_SEQ_MAX;
+    CHECK_EQ(reencode(op), 0);
+    op.seq++;
+    CHECK_EQ(reencode(op), KV_EPROTO);
     /* Without an origin there is no dedupe, and nothing to check. */
     op.origin = op.low = op.seq = 0;
     CHECK_EQ(reencode(op), 0);
