@@ -421,14 +421,14 @@ static void on_written(struct env_io *io)
     struct wal__batch *b = w->inflight;
 
     ASSERT(b != NULL);
-    ASSERT(!w->failed);
     w->inflight = NULL;
     b->seg->users--;
     w->queue_bytes -= b->bytes;
-    if (io->status != 0) {
+    if (io->status != 0 || w->failed) {
         struct wal__segment *seg = b->seg;
         wal__batch_free(b);
-        wal__fail(w, io->status, "write or fdatasync", seg);
+        if (!w->failed) /* else a rename failed meanwhile: too late (I4) */
+            wal__fail(w, io->status, "write or fdatasync", seg);
         wal__close_step(w);
         return;
     }
@@ -443,7 +443,7 @@ static void on_written(struct env_io *io)
     wal__read_kick(w);
     wal__write_next(w);
     wal__retire(w);
-    if (w->inflight == NULL && w->tail != w->marked)
+    if (!w->failed && w->inflight == NULL && w->tail != w->marked)
         env_timer_set(&w->mark_timer, env_now_ms(w->env) + WAL__IDLE_MARK_MS);
     wal__close_step(w);
 }
