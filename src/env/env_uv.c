@@ -29,8 +29,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -241,16 +241,15 @@ static void log_line(struct env *env, enum env_log_level level,
 
     (void)level;
     if (e->log_lost > 0) {
-        char lost[96];
+        const uint64_t lost = e->log_lost;
 
-        snprintf(lost, sizeof lost,
-                 "level=warn mod=log msg=\"lines lost\" count=%llu",
-                 (unsigned long long)e->log_lost);
-        if (!write_line(e->log_fd, lost)) {
-            e->log_lost++;
+        e->log_lost = 0;
+        log_event(env, ENV_LOG_ERROR, "log", "lines lost", "count=%" PRIu64,
+                  lost); /* comes back here, once */
+        if (e->log_lost > 0) {
+            e->log_lost = lost + 1;
             return;
         }
-        e->log_lost = 0;
     }
     if (!write_line(e->log_fd, line))
         e->log_lost++;

@@ -53,6 +53,8 @@ struct env_uv {
     struct list dialed;   /* env_dial whose callback is due */
     uint8_t *read_buf;    /* owned, ENV_UV_READ_BYTES */
     int reserve_fd;       /* given up to accept and refuse at EMFILE; or -1 */
+    uint64_t refused;     /* connections, since that was last logged */
+    uint64_t refused_ms;  /* when that was; 0: never */
     int log_fd;           /* owned unless STDERR_FILENO */
     uint64_t log_lost;    /* lines that could not be written */
     struct env_uv_disk disk;
@@ -106,12 +108,6 @@ struct env_stream *env_uv__stream_new(struct env_uv *e);
 uv_tcp_t *env_uv__stream_tcp(struct env_stream *s);
 void env_uv__stream_set(struct env_stream *s); /* options of a live socket */
 void env_uv__stream_drop(struct env_stream *s); /* close, no callback */
-void env_uv__reserve(struct env_uv *e);
-int env_uv__listen(struct env *env, const char *host, uint16_t port,
-                   env_accept_cb cb, void *ctx, struct env_listener **ret);
-uint16_t env_uv__listener_port(struct env *env, struct env_listener *l);
-void env_uv__listener_close(struct env *env, struct env_listener *l,
-                            env_close_cb cb, void *ctx);
 void env_uv__stream_start(struct env *env, struct env_stream *s,
                           const struct env_stream_ops *ops, void *ctx);
 void env_uv__stream_pause(struct env *env, struct env_stream *s);
@@ -125,6 +121,14 @@ void env_uv__stream_peer(struct env *env, struct env_stream *s, char *buf,
                          size_t n);
 void env_uv__stream_close(struct env *env, struct env_stream *s,
                           env_close_cb cb, void *ctx);
+
+/* env_uv_listen.c */
+void env_uv__reserve(struct env_uv *e); /* hold a descriptor back */
+int env_uv__listen(struct env *env, const char *host, uint16_t port,
+                   env_accept_cb cb, void *ctx, struct env_listener **ret);
+uint16_t env_uv__listener_port(struct env *env, struct env_listener *l);
+void env_uv__listener_close(struct env *env, struct env_listener *l,
+                            env_close_cb cb, void *ctx);
 
 /* env_uv_dial.c */
 struct sockaddr_storage;

@@ -1,9 +1,10 @@
-/* Streams: TCP connections and the listeners that accept them.
+/* Streams: connected TCP sockets, accepted (env_uv_listen.c) or dialled
+ * (env_uv_dial.c).
  *
- *     listener:  listening --close--> closing --> freed after its callback
- *     stream:    open --start--> reading <--pause/resume--> paused
- *                  |                 |  end (once)
- *                  +------close------+--> closing --> freed after its callback
+ *     open --start--> reading <--pause, resume--> paused
+ *       |                |  end (once)              |
+ *       +------close-----+--------------------------+--> closing --> freed after
+ *                                                        its callback
  *
  *  I1  All streams read into one buffer of the env.  That is safe because `data`
  *      runs before libuv reads again, and the bytes are borrowed for that call.
@@ -11,18 +12,10 @@
  *  I3  Once close was called neither `data` nor `end` runs; pending writes
  *      complete with KV_ECANCELED, then the close callback runs.  libuv gives that
  *      order: it flushes the write queue of a closing stream before its close
- *      callback.
- *  I4  A listener never spins for want of descriptors.  libuv keeps one in
- *      reserve: at EMFILE it gives it up, accepts, closes the new connection and
- *      takes the reserve again.  Another thread may snatch that descriptor first;
- *      then accept fails again and we are told, and our own reserve does the same
- *      once more (on_connection).  Either way the client sees its connection
- *      closed instead of waiting for ever. */
-#include <fcntl.h>
+ *      callback. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -32,15 +25,6 @@
 #define BUFS_ON_STACK 64u
 /* Parts of one writev of try_write. */
 #define TRY_BUFS_MAX 256u
-
-struct env_listener {
-    uv_tcp_t tcp;
-    struct env_uv *e;
-    env_accept_cb cb;
-    void *ctx;
-    env_close_cb close_cb;
-    void *close_ctx;
-};
 
 struct env_stream {
     uv_tcp_t tcp;
@@ -307,110 +291,4 @@ void env_uv__stream_peer(struct env *env, struct env_stream *s, char *buf,
     if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&ss, &len) != 0)
         ss.ss_family = AF_UNSPEC;
     format_address(&ss, buf, n);
-}
-
-/* ---- listeners ---- */
-
-/* Hold a descriptor back for I4.  Failing is no error: it is tried again. */
-void env_uv__reserve(struct env_uv *e)
-{
-    if (e->reserve_fd < 0)
-        e->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void on_connection(uv_stream_t *server, int status)
-{
-    struct env_listener *l = server->data;
-    struct env_uv *e = l->e;
-    struct env_stream *s;
-
-    if (status == UV_EMFILE || status == UV_ENFILE) { /* I4 */
-        if (e->reserve_fd >= 0)
-            close(e->reserve_fd);
-        e->reserve_fd = -1; /* libuv accepts again, and comes back here */
-        return;
-    }
-    if (status != 0)
-        return; /* a client that gave up while it waited */
-    s = env_uv__stream_new(e);
-    if (uv_accept(server, (uv_stream_t *)&s->tcp) != 0 ||
-        e->reserve_fd < 0) {
-        env_uv__stream_drop(s);
-        env_uv__reserve(e);
-        return;
-    }
-    env_uv__stream_set(s);
-    l->cb(l->ctx, s);
-}
-
-static void listener_closed(uv_handle_t *handle)
-{
-    struct env_listener *l = handle->data;
-    env_close_cb cb = l->close_cb;
-    void *ctx = l->close_ctx;
-
-    if (cb != NULL) {
-        ASSERT(l->e->n_listeners > 0);
-        l->e->n_listeners--;
-    }
-    mem_free(l);
-    if (cb != NULL)
-        cb(ctx);
-}
-
-int env_uv__listen(struct env *env, const char *host, uint16_t port,
-                   env_accept_cb cb, void *ctx, struct env_listener **ret)
-{
-    struct env_uv *e = env_uv__of(env);
-    struct sockaddr_storage ss;
-    struct env_listener *l;
-    int rv;
-
-    ASSERT(cb != NULL);
-    if (!env_uv__numeric(host, port, &ss))
-        return KV_EINVAL;
-    l = MEM_NEW(struct env_listener);
-    l->e = e;
-    l->cb = cb;
-    l->ctx = ctx;
-    l->tcp.data = l;
-    if (uv_tcp_init(&e->loop, &l->tcp) != 0)
-        UNREACHABLE(); /* without an address family it takes no resource */
-    l->tcp.data = l;
-    rv = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&ss, 0);
-    if (rv == 0)
-        rv = uv_listen((uv_stream_t *)&l->tcp, ENV_UV_BACKLOG,
-                       on_connection);
-    if (rv != 0) {
-        uv_close((uv_handle_t *)&l->tcp, listener_closed);
-        return env_uv__err(rv);
-    }
-    e->n_listeners++;
-    *ret = l;
-    return 0;
-}
-
-uint16_t env_uv__listener_port(struct env *env, struct env_listener *l)
-{
-    struct sockaddr_storage ss;
-    int len = sizeof ss;
-
-    (void)env;
-    if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&ss, &len) != 0)
-        UNREACHABLE(); /* it is bound and open */
-    if (ss.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)(const void *)&ss)
-                         ->sin6_port);
-    return ntohs(((const struct sockaddr_in *)(const void *)&ss)->sin_port);
-}
-
-void env_uv__listener_close(struct env *env, struct env_listener *l,
-                            env_close_cb cb, void *ctx)
-{
-    ASSERT(l->e == env_uv__of(env));
-    ASSERT(cb != NULL);
-    ASSERT(l->close_cb == NULL);
-    l->close_cb = cb;
-    l->close_ctx = ctx;
-    uv_close((uv_handle_t *)&l->tcp, listener_closed);
 }

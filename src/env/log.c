@@ -86,8 +86,8 @@ void log_event(struct env *env, enum env_log_level level, const char *mod,
         return;
 
     n = put_prefix(line, sizeof line, env, level);
-    n += written(snprintf(line + n, sizeof line - n, " mod=%s msg=\"%s\"%s",
-                          mod, msg, *fmt == '\0' ? "" : " "),
+    n += written(snprintf(line + n, sizeof line - n, " mod=%s msg=\"%s\" ",
+                          mod, msg),
                  sizeof line - n);
     va_start(ap, fmt);
     n += written(vsnprintf(line + n, sizeof line - n, fmt, ap),
@@ -95,6 +95,8 @@ void log_event(struct env *env, enum env_log_level level, const char *mod,
     va_end(ap);
     if (n == sizeof line - 1)
         memcpy(line + sizeof line - sizeof cut, cut, sizeof cut); /* I2 */
+    else if (line[n - 1] == ' ')
+        line[n - 1] = '\0'; /* no pairs */
     blank_controls(line);
     env->ops->log(env, level, line);
 }
