@@ -128,8 +128,7 @@ static void put_flags(struct buf *b, int resp, unsigned v,
 
 static void put_tips(struct buf *b, int resp, unsigned v)
 {
-    (void)resp;
-    reply_array(b, bits_set(v));
+    reply_set(b, resp, bits_set(v));
     for (size_t i = 0; i < COUNT(tip_names); i++)
         if ((v & tip_names[i].bit) != 0)
             reply_bulk_str(b, tip_names[i].name);
@@ -185,10 +184,10 @@ static void put_info_head(struct buf *b, int resp, const struct cmd_spec *s)
 void cmd_put_info(struct buf *b, int resp, const struct cmd_spec *s)
 {
     put_info_head(b, resp, s);
-    reply_array(b, s->n_subs);
+    reply_set(b, resp, s->n_subs);
     for (unsigned i = 0; i < s->n_subs; i++) {
         put_info_head(b, resp, &s->subs[i]);
-        reply_array(b, 0);
+        reply_set(b, resp, 0);
     }
 }
 

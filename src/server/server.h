@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "cluster/directory.h"
 #include "env/env.h"
 #include "router/router.h"
@@ -25,25 +26,43 @@ struct server_config {
     const char *config_file;       /* for INFO; may be NULL */
 };
 
-/* What INFO, CLUSTER and CONFIG ask of layers the server may not know; filled by node. */
+/* What INFO, CLUSTER and CONFIG ask of layers the server may not know; filled by
+ * node.  Any function may be NULL.  Called on the loop thread, during a command. */
 struct server_info_ops {
-    /* Append the lines of INFO's raft, memory, persistence and keyspace sections. */
+    /* Append lines "name:value\r\n" to a section of INFO, after the server's own;
+     * no heading.  section is one of: server (os, process_id, executable), clients,
+     * memory (used_memory...), persistence, stats (expired_keys, evicted_keys,
+     * keyspace_hits, keyspace_misses), replication, cpu (used_cpu_sys...), modules,
+     * commandstats, errorstats, latencystats, cluster, keyspace
+     * (db0:keys=..,expires=..,avg_ttl=..), raft. */
     void (*info)(void *ctx, const char *section, struct buf *out);
-    /* CONFIG GET: call put for every setting. */
+    /* CONFIG GET: call put for every setting.  Names that are Redis' own too
+     * (port, maxclients, ...) are told by the server and ignored here. */
     void (*config)(void *ctx, void (*put)(void *arg, const char *name, const char *value), void *arg);
-    /* Replica health as this node sees it. */
+    /* Replica health as this node sees it.  Not asked about this node itself. */
     bool (*peer_up)(void *ctx, uint64_t node);
+    /* The log is being read: commands on keys get -LOADING. */
     bool (*loading)(void *ctx);
 };
 
+/* Listen and serve.  cfg is copied; router, dir, info and ctx are borrowed until
+ * server_close has called back.  query_bytes_max must exceed bulk_bytes_max.  Errors:
+ * those of env_listen. */
 int server_open(struct env *env, const struct server_config *cfg, struct router *router,
                 struct directory *dir, const struct server_info_ops *info, void *ctx,
                 struct server **ret);
-/* Write out replies that are ready.  At the end of each turn. */
+/* The port listened on (it was chosen by the system if cfg->port is 0). */
+uint16_t server_port(const struct server *s);
+/* Write out replies that are ready, read on where there is room again, close
+ * what is to be closed.  At the end of each turn; asks for another by env_wake when
+ * it submitted something. */
 void server_flush(struct server *s);
 /* Refuse new connections (graceful stop); existing ones finish what is in flight. */
 void server_stop_accepting(struct server *s);
-bool server_idle(const struct server *s); /* nothing in flight */
-void server_close(struct server *s, env_close_cb cb, void *ctx); /* frees s */
+/* No command in flight and no reply waiting to be sent. */
+bool server_idle(const struct server *s);
+/* Close every connection, cancel what is in flight, free s; then cb, once, never
+ * before this returns.  The router must still be there until this returns. */
+void server_close(struct server *s, env_close_cb cb, void *ctx);
 
 #endif
