@@ -217,6 +217,27 @@ void groupset_synced(struct groupset *gs, uint64_t lsn)
     env_wake(gs->env); /* gates may have opened */
 }
 
+/* My place among the voters that are left, counted from another one in each
+ * group. */
+static unsigned succession(const struct group *g, uint64_t lost)
+{
+    const struct raft_configuration *c = &g->r.configuration;
+    unsigned rank = 0;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[(g->id + i) % c->n];
+
+        if (s->id == g->r.id)
+            break;
+        if (s->role == RAFT_VOTER && s->id != lost)
+            rank++;
+    }
+    return rank;
+}
+
+/* Candidates must not call at the same moment, or the votes split and a whole
+ * election timeout is lost.  So they call one after the other, an eighth of it
+ * apart, the first after a twentieth: the others must have noticed, too. */
 void groupset_peer_lost(struct groupset *gs, uint64_t peer)
 {
     uint64_t now = env_now_ms(gs->env);
@@ -224,14 +245,15 @@ void groupset_peer_lost(struct groupset *gs, uint64_t peer)
 
     for (struct list *l = gs->all.next; l != &gs->all; l = l->next) {
         struct group *g = CONTAINER_OF(l, struct group, all);
+        unsigned in_ms;
 
         if (!g->started || g->r.state != RAFT_FOLLOWER ||
             g->r.follower_state.current_leader.id != peer)
             continue;
         rules__forget_leader(&g->r);
-        /* Not at once: the other followers must have noticed, too. */
+        in_ms = e / 20 + succession(g, peer) * e / 8;
         rules__hasten(&g->r, now,
-                      raft_random(&g->r.random, e / 10, e * 4 / 10));
+                      in_ms + raft_random(&g->r.random, 0, e / 32 + 1));
         group__arm(g);
         group__note_state(g);
     }
@@ -355,7 +377,7 @@ void groupset_turn(struct groupset *gs)
     gs->in_turn = true;
     fire_timers(gs);
     post_work(gs);
-    if (SABOTAGE(ACK_BEFORE_FSYNC))
+    if (SABOTAGE(ACK_BEFORE_FSYNC) && !list_empty(&gs->dirty))
         groupset_synced(gs, wal_end(gs->wal));
     release_held(gs);
     read__turn(gs);
