@@ -4,13 +4,15 @@
  *     wal_record.c   bytes of headers and records
  *     wal_track.c    what the records add up to per group; what pins a segment
  *     wal_segment.c  files: preparing, recycling
- *     wal_append.c   encoding, batches, writing, syncing
+ *     wal_append.c   encoding, batches
+ *     wal_write.c    writing, syncing, failing
  *     wal_read.c     payloads read back
- *     wal_load.c     reading the directory, folding
+ *     wal_load.c     reading the directory, making it fit for writing
+ *     wal_fold.c     the entries of the groups
  *     wal_scan.c     torn tail or damage
  *
  * Closing: what is queued is written and synced, then a MARK; reads under way
- * are answered, parked ones cancelled, a preparation under way is dropped.  When
+ * are answered, parked ones cancelled, a preparation under way is dropped. When
  * nothing is left, the close timer frees everything, so that the callback
  * never runs inside wal_close.
  *
@@ -22,8 +24,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-#define CAPACITY_OVERHEAD                                                \
-    (WAL__SEG_HEADER + WAL__REC_HEADER /* seal */ + WAL__REC_HEADER + 8 + \
+#define CAPACITY_OVERHEAD                                                      \
+    (WAL__SEG_HEADER + WAL__REC_HEADER /* seal */ + WAL__REC_HEADER + 8 +      \
      WAL_GROUPS_MAX * WAL__GROUP_STATE /* checkpoint */)
 #define APPEND_OVERHEAD (WAL__REC_HEADER + 8 + WAL__ALIGN)
 

@@ -1,85 +1,11 @@
-/* Shared by the wal_*.c files only; src/store/README.md has the formats. */
+/* Shared by the wal_*.c files only; wal_record.h has the formats. */
 #ifndef KV_STORE_WAL_INT_H
 #define KV_STORE_WAL_INT_H
 
 #include "base/buf.h"
 #include "base/list.h"
 #include "store/wal.h"
-
-/* ---- format (wal_record.c) ---- */
-
-#define WAL__MAGIC "KVWALSEG"
-#define WAL__VERSION 1u
-#define WAL__SEG_HEADER 4096u /* bytes before the first record */
-#define WAL__REC_HEADER 56u   /* bytes */
-#define WAL__ENTRY_HEAD 24u   /* bytes of one line of an APPEND's table */
-#define WAL__GROUP_STATE 48u  /* bytes of one line of a CHECKPOINT */
-#define WAL__ALIGN 8u
-
-/* Kinds that only the log itself writes; beside enum wal_kind. */
-enum wal__kind {
-    WAL__SEAL = 7,       /* the segment ends here, the next one follows */
-    WAL__CHECKPOINT = 8, /* first record of a segment: state of all groups */
-    WAL__MARK = 9        /* nothing but its `synced` field */
-};
-
-/* A segment's identity, as in its header. */
-struct wal__head {
-    uint64_t seq;        /* 1, 2, ... */
-    uint64_t generation; /* random, never reused: seeds the checksums */
-    uint64_t cluster_id, node_id;
-    uint64_t base_lsn;   /* lsn of offset 0 of the file */
-    uint32_t bytes;      /* size of the file */
-};
-
-/* One record.  Decoded: table and body are borrowed from the bytes read. */
-struct wal__rec {
-    uint32_t length;  /* bytes, header included, a multiple of WAL__ALIGN */
-    uint32_t covered; /* bytes from the start that the checksum covers */
-    uint64_t lsn;     /* of the record's first byte */
-    uint64_t synced;  /* the log was durable up to here when this was written */
-    uint64_t index, term;
-    uint32_t group;
-    uint8_t kind;
-    uint8_t version;
-    const uint8_t *body; /* what follows the header */
-    uint32_t count;      /* APPEND, CHECKPOINT: lines of the table at body + 8 */
-};
-
-/* One line of an APPEND's table. */
-struct wal__line {
-    uint64_t term;
-    uint32_t len; /* payload bytes */
-    uint32_t crc; /* crc32c of the payload */
-    uint8_t type;
-};
-
-/* One line of a CHECKPOINT. */
-struct wal__state {
-    uint32_t group;
-    uint64_t term, vote, snap_index, snap_term, last;
-};
-
-void wal__head_encode(const struct wal__head *h, uint8_t *p);
-/* KV_ECORRUPT; KV_EVERSION: valid, but of another format version. */
-int wal__head_decode(const uint8_t *p, size_t n, struct wal__head *ret);
-
-/* Write the header but for its checksum and `synced`, which wal__rec_finish
- * fills in once r->covered bytes at p are complete. */
-void wal__rec_encode(const struct wal__rec *r, uint8_t *p);
-void wal__rec_finish(uint8_t *p, uint64_t generation, uint64_t synced);
-void wal__line_encode(const struct wal__line *l, uint8_t *p);
-struct wal__line wal__line_decode(const uint8_t *p);
-void wal__state_encode(const struct wal__state *s, uint8_t *p);
-struct wal__state wal__state_decode(const uint8_t *p);
-
-/* The record at p, file offset off, n bytes readable.  Untrusted input.
- * KV_ECORRUPT: these bytes are no intact record of this segment.  KV_EVERSION: an
- * intact record which this version does not understand. */
-int wal__rec_decode(const struct wal__head *h, uint32_t off, const uint8_t *p,
-                    size_t n, struct wal__rec *ret);
-/* Bytes of an APPEND of n entries with so many payload bytes. */
-uint32_t wal__append_length(unsigned n, uint64_t payload_bytes);
+#include "store/wal_record.h"
 
 /* ---- groups (wal_track.c) ---- */
 
@@ -155,7 +81,9 @@ struct wal__prep {
 #define WAL__PREP_TRIES 3u         /* attempts to prepare a segment that is
                                       needed now, before the log fails */
 
+/* Names of files; freed by the caller. */
 char *wal__seg_path(const struct wal *w, uint64_t seq, const char *suffix);
+char *wal__tmp_path(const struct wal *w);
 struct wal__segment *wal__seg_find(const struct wal *w, uint64_t seq);
 /* Plan the one after the newest; draws its generation. */
 struct wal__segment *wal__seg_plan(struct wal *w);
@@ -168,7 +96,7 @@ void wal__on_prep_timer(struct env_timer *t);
 /* Retire at most one segment that nobody needs any more. */
 void wal__retire(struct wal *w);
 
-/* ---- writing (wal_append.c) ---- */
+/* ---- writing (wal_append.c, wal_write.c) ---- */
 
 struct wal__part {
     const uint8_t *ext; /* payload bytes of a blob; NULL: bytes of `small` */
@@ -278,7 +206,7 @@ void wal__check(const struct wal *w);
 /* After anything completes: go on closing if wal_close was called. */
 void wal__close_step(struct wal *w);
 
-/* ---- loading (wal_load.c, wal_scan.c) ---- */
+/* ---- loading (wal_load.c, wal_fold.c, wal_scan.c) ---- */
 
 struct wal__load {
     struct wal *w;
@@ -304,6 +232,7 @@ int wal__load_segment(struct wal__load *l, struct wal__segment *s);
 /* Fill the message and return code. */
 int wal__load_error(struct wal__load *l, int code, uint64_t seq, uint32_t off,
                     const char *what);
+/* Fold one record (wal_fold.c).  NULL, or what is wrong with it. */
 const char *wal__fold(struct wal__load *l, const struct wal__rec *r,
                       const struct wal__segment *s);
 void wal__load_free(struct wal__load *l);

@@ -6,14 +6,12 @@
  *  2  contents, oldest first: each record verified and folded, up to the first
  *     place where no intact record stands; wal_scan.c decides whether that is
  *     the end of the log, a torn write, or damage;
- *  3  only if all is well: the newest file is synced (what was read may still be
- *     only in the page cache), a torn segment is sealed at its last intact
+ *  3  only if all is well: the newest file is synced (what was read may still
+ * be only in the page cache), a torn segment is sealed at its last intact
  *     record so that no leftover behind it is ever read again, left-over
  *     temporary files are removed.
  *
- * Memory: one segment at a time, an entry's metadata each, and payloads up to
- * load_bytes_max in all: a ring remembers the order in which they were loaded,
- * and the oldest are dropped when the limit is passed.
+ * Memory: one segment at a time, and what wal_fold.c keeps.
  *
  * A crash during pass 3 changes nothing that matters: the seal is written where
  * no intact record stands, so that until it is whole the next start finds the
@@ -21,8 +19,7 @@
  *
  * Invariants:
  *  I1  A non-zero return leaves the directory as it was (but for errors of the
- *      disk in pass 3, which leave it loadable).
- *  I2  kept_bytes is the sum of the payloads in memory. */
+ *      disk in pass 3, which leave it loadable). */
 #include "store/wal_int.h"
 
 #include <stdio.h>
@@ -31,12 +28,6 @@
 #include "base/codec.h"
 #include "base/mem.h"
 
-struct wal__kept {
-    struct wal__track *t;
-    uint64_t index;
-    struct wal_pos pos;
-};
-
 /* Names found in the directory. */
 struct names {
     uint64_t *segs, *frees; /* owned */
@@ -44,11 +35,11 @@ struct names {
     bool tmp;
 };
 
-#define ADVICE                                                               \
-    "Do not delete or edit log files: acknowledged writes may depend on "    \
-    "them.  Restore the file from a copy taken while kvd was stopped, or "   \
-    "move the whole data directory away and restore it from a backup; until " \
-    "then leave this node stopped (the others go on while each shard has a " \
+#define ADVICE                                                                 \
+    "Do not delete or edit log files: acknowledged writes may depend on "      \
+    "them.  Restore the file from a copy taken while kvd was stopped, or "     \
+    "move the whole data directory away and restore it from a backup; until "  \
+    "then leave this node stopped (the others go on while each shard has a "   \
     "majority)"
 
 int wal__load_error(struct wal__load *l, int code, uint64_t seq, uint32_t off,
@@ -69,8 +60,8 @@ static int io_error(struct wal__load *l, int code, uint64_t seq,
     char *path = wal__seg_path(l->w, seq, "seg");
 
     snprintf(l->errmsg, l->errmsg_n,
-             "%s: cannot %s: %s.  Check the disk, then start again", path,
-             what, kv_strerror(code));
+             "%s: cannot %s: %s.  Check the disk, then start again", path, what,
+             kv_strerror(code));
     mem_free(path);
     return code;
 }
@@ -137,14 +128,13 @@ static int check_identity(struct wal__load *l, const struct wal__head *h)
     if (h->cluster_id == cfg->cluster_id && h->node_id == cfg->node_id)
         return 0;
     char *path = wal__seg_path(l->w, h->seq, "seg");
-    snprintf(l->errmsg, l->errmsg_n,
-             "%s: offset 0: this log belongs to node %llu of cluster "
-             "%016llx, not to node %llu of cluster %016llx.  Start with the "
-             "settings it was created with, or with another data directory",
-             path, (unsigned long long)h->node_id,
-             (unsigned long long)h->cluster_id,
-             (unsigned long long)cfg->node_id,
-             (unsigned long long)cfg->cluster_id);
+    snprintf(
+        l->errmsg, l->errmsg_n,
+        "%s: offset 0: this log belongs to node %llu of cluster "
+        "%016llx, not to node %llu of cluster %016llx.  Start with the "
+        "settings it was created with, or with another data directory",
+        path, (unsigned long long)h->node_id, (unsigned long long)h->cluster_id,
+        (unsigned long long)cfg->node_id, (unsigned long long)cfg->cluster_id);
     mem_free(path);
     return KV_EMISMATCH;
 }
@@ -250,142 +240,6 @@ int wal__load_segment(struct wal__load *l, struct wal__segment *s)
     return 0;
 }
 
-/* Drop the oldest payloads while there are too many. */
-static void evict(struct wal__load *l)
-{
-    while (l->kept_bytes > l->w->cfg.load_bytes_max) {
-        ASSERT(l->kept_head < l->kept_n);
-        const struct wal__kept *k = &l->kept[l->kept_head++];
-        struct wal_group *g = &k->t->fold;
-        if (k->index < g->first || k->index >= g->first + g->n)
-            continue;
-        struct wal_entry *e = &g->entries[k->index - g->first];
-        if (e->blob == NULL || e->pos.segment != k->pos.segment ||
-            e->pos.offset != k->pos.offset)
-            continue; /* replaced since */
-        l->kept_bytes -= e->len;
-        blob_unref(e->blob);
-        e->blob = NULL;
-    }
-}
-
-static void keep(struct wal__load *l, struct wal__track *t, uint64_t index,
-                 struct wal_entry *e, const uint8_t *p)
-{
-    e->blob = blob_copy(slice_make(p, e->len));
-    l->kept_bytes += e->len;
-    if (l->kept_n == l->kept_cap && l->kept_head > l->kept_cap / 2) {
-        l->kept_n -= l->kept_head;
-        memmove(l->kept, l->kept + l->kept_head, l->kept_n * sizeof *l->kept);
-        l->kept_head = 0;
-    }
-    if (l->kept_n == l->kept_cap) {
-        l->kept_cap = l->kept_cap == 0 ? 64 : l->kept_cap * 2;
-        l->kept = mem_realloc(l->kept, l->kept_cap * sizeof *l->kept);
-    }
-    l->kept[l->kept_n++] =
-        (struct wal__kept){ .t = t, .index = index, .pos = e->pos };
-}
-
-static void fold_append(struct wal__load *l, struct wal__track *t,
-                        const struct wal__rec *r, const struct wal__segment *s)
-{
-    struct wal_group *g = &t->fold;
-    uint32_t at = r->covered;
-
-    ASSERT(r->index == g->first + g->n);
-    if (g->n + r->count > g->cap) {
-        g->cap = g->cap * 2 > g->n + r->count ? g->cap * 2
-                                              : g->n + r->count + 16;
-        g->entries = mem_realloc(g->entries, g->cap * sizeof *g->entries);
-    }
-    for (uint32_t i = 0; i < r->count; i++) {
-        const uint8_t *q = r->body + 8 + (size_t)i * WAL__ENTRY_HEAD;
-        struct wal__line line = wal__line_decode(q);
-        struct wal_entry *e = &g->entries[g->n++];
-        *e = (struct wal_entry){
-            .term = line.term,
-            .type = line.type,
-            .len = line.len,
-            .pos = { .segment = s->h.seq,
-                     .offset = (uint32_t)(r->lsn - s->h.base_lsn) + at,
-                     .crc = line.crc },
-        };
-        keep(l, t, r->index + i, e, r->body - WAL__REC_HEADER + at);
-        at += line.len;
-    }
-    evict(l);
-}
-
-static void drop_entry(struct wal__load *l, struct wal_entry *e)
-{
-    if (e->blob != NULL)
-        l->kept_bytes -= e->len;
-    blob_unref(e->blob);
-    e->blob = NULL;
-}
-
-/* Entries from index on are gone. */
-static void fold_cut(struct wal__load *l, struct wal_group *g, uint64_t index)
-{
-    while (g->n > 0 && g->first + g->n > index)
-        drop_entry(l, &g->entries[--g->n]);
-    if (index < g->first)
-        g->first = index;
-}
-
-/* Entries up to index are gone. */
-static void fold_release(struct wal__load *l, struct wal_group *g,
-                         uint64_t index)
-{
-    uint64_t k = 0;
-
-    if (index < g->first)
-        return;
-    while (k < g->n && g->first + k <= index)
-        drop_entry(l, &g->entries[k++]);
-    memmove(g->entries, g->entries + k, (g->n - k) * sizeof *g->entries);
-    g->n -= k;
-    g->first = index + 1;
-}
-
-const char *wal__fold(struct wal__load *l, const struct wal__rec *r,
-                      const struct wal__segment *s)
-{
-    struct wal *w = l->w;
-
-    if (r->kind == WAL__MARK)
-        return NULL;
-    if (r->kind == WAL__CHECKPOINT) {
-        bool first = !l->began;
-        l->began = true;
-        return wal__checkpoint_apply(w, r, first);
-    }
-    const char *wrong = wal__track_apply(w, r, s->h.seq);
-    if (wrong != NULL)
-        return wrong;
-    struct wal__track *t = wal__track_find(w, r->group);
-    ASSERT(t != NULL);
-    switch (r->kind) {
-    case WAL_APPEND:
-        fold_append(l, t, r, s);
-        break;
-    case WAL_TRUNCATE:
-        fold_cut(l, &t->fold, r->index);
-        break;
-    case WAL_COMPACT:
-        fold_release(l, &t->fold, r->index);
-        break;
-    case WAL_INSTALL:
-        fold_cut(l, &t->fold, 0);
-        t->fold.first = r->index + 1;
-        break;
-    default:
-        break;
-    }
-    return NULL;
-}
-
 /* Fold the segment in l->buf.  *ret_off: the end of its last intact record;
  * *ret_sealed: that is its seal. */
 static int load_records(struct wal__load *l, const struct wal__segment *s,
@@ -395,8 +249,8 @@ static int load_records(struct wal__load *l, const struct wal__segment *s,
     struct wal__rec r;
 
     for (;;) {
-        int rv = wal__rec_decode(&s->h, off, l->buf + off, s->h.bytes - off,
-                                 &r);
+        int rv =
+            wal__rec_decode(&s->h, off, l->buf + off, s->h.bytes - off, &r);
         if (rv == KV_EVERSION)
             return wal__load_error(l, rv, s->h.seq, off,
                                    "a record of a kind or version this kvd "
@@ -426,7 +280,8 @@ static int load_records(struct wal__load *l, const struct wal__segment *s,
     return 0;
 }
 
-/* Everything before the oldest segment must be accounted for (wal_track.c, I4). */
+/* Everything before the oldest segment must be accounted for (wal_track.c, I4).
+ */
 static int check_missing(struct wal__load *l)
 {
     struct wal *w = l->w;
@@ -567,9 +422,7 @@ static int settle_dir(struct wal__load *l, const struct names *f)
         mem_free(path);
     }
     if (rv == 0 && f->tmp) {
-        path = mem_alloc(strlen(w->cfg.dir) + sizeof WAL__TMP_NAME + 1);
-        strcpy(path, w->cfg.dir);
-        strcat(path, "/" WAL__TMP_NAME);
+        path = wal__tmp_path(w);
         rv = env_unlink(w->env, path);
         mem_free(path);
     }

@@ -1,7 +1,7 @@
 /* Reading payloads back.
  *
- * A read whose bytes are not written yet is parked until they are; the others go
- * to the disk at once, on worker threads, unordered.  The payload is checked
+ * A read whose bytes are not written yet is parked until they are; the others
+ * go to the disk at once, on worker threads, unordered.  The payload is checked
  * against the checksum that its position carries, so one entry can be
  * verified without reading the record around it.
  *
@@ -27,8 +27,7 @@ struct read_impl {
     int status;
     struct env_io io;
 };
-_Static_assert(sizeof(struct read_impl) <=
-                   sizeof(((struct wal_read *)0)->impl),
+_Static_assert(sizeof(struct read_impl) <= sizeof(((struct wal_read *)0)->impl),
                "struct wal_read has room for its implementation");
 
 static struct read_impl *impl(struct wal_read *r)
@@ -129,8 +128,7 @@ static bool is_written(const struct wal *w, const struct wal_read *r)
 {
     const struct wal__segment *s = wal__seg_find(w, r->pos.segment);
 
-    return s == NULL ||
-           s->h.base_lsn + r->pos.offset + r->len <= w->written;
+    return s == NULL || s->h.base_lsn + r->pos.offset + r->len <= w->written;
 }
 
 void wal_read(struct wal *w, struct wal_read *r)

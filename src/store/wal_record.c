@@ -27,8 +27,7 @@
  *     44  u32 covered: bytes of the record that the crc covers
  *     48  u8  kind
  *     49  u8  version of the record's layout (1)
- *     50  u16 0
- *     52  u32 0
+ *     50  6 zeros; anything else is of a later version
  *     56  body
  *
  * Bodies: HARDSTATE u64 vote.  APPEND u32 count, u32 0, count lines of 24 bytes
@@ -47,12 +46,16 @@
  *      the rule that padding is zero.
  *  I3  length and covered are read the same way for every kind and version, so
  *      that an intact record of a later version is told from a damaged one. */
-#include "store/wal_int.h"
+#include "store/wal_record.h"
+
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/crc.h"
+#include "base/err.h"
 #include "base/sabotage.h"
+#include "store/wal.h"
 
 static bool all_zero(const uint8_t *p, size_t n)
 {
@@ -96,8 +99,7 @@ int wal__head_decode(const uint8_t *p, size_t n, struct wal__head *ret)
     if (h.seq == 0 || h.generation == 0 || get_u32le(p + 56) != 0 ||
         h.bytes < WAL_SEGMENT_BYTES_MIN || h.bytes > WAL_SEGMENT_BYTES_MAX ||
         h.bytes % WAL__ALIGN != 0 || h.base_lsn % WAL__ALIGN != 0 ||
-        h.base_lsn > UINT64_MAX / 2 ||
-        !all_zero(p + 64, WAL__SEG_HEADER - 64))
+        h.base_lsn > UINT64_MAX / 2 || !all_zero(p + 64, WAL__SEG_HEADER - 64))
         return KV_ECORRUPT;
     *ret = h;
     return 0;
@@ -173,8 +175,8 @@ struct wal__state wal__state_decode(const uint8_t *p)
 
 uint32_t wal__append_length(unsigned n, uint64_t payload_bytes)
 {
-    uint64_t v = WAL__REC_HEADER + 8 + (uint64_t)n * WAL__ENTRY_HEAD +
-                 payload_bytes;
+    uint64_t v =
+        WAL__REC_HEADER + 8 + (uint64_t)n * WAL__ENTRY_HEAD + payload_bytes;
 
     v = (v + WAL__ALIGN - 1) / WAL__ALIGN * WAL__ALIGN;
     ASSERT(v <= UINT32_MAX);
@@ -268,7 +270,7 @@ int wal__rec_decode(const struct wal__head *h, uint32_t off, const uint8_t *p,
     if (record_crc(h->generation, p, r.covered) != get_u32le(p) &&
         !SABOTAGE(TORN_ACCEPTED))
         return KV_ECORRUPT;
-    if (r.version != WAL__VERSION)
+    if (r.version != WAL__VERSION || !all_zero(p + 50, 6))
         return KV_EVERSION;
     if (r.synced > r.lsn && !SABOTAGE(WAL_STALE_ACCEPTED))
         return KV_ECORRUPT;

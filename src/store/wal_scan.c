@@ -5,14 +5,14 @@
  *  - The log simply ends here: nothing behind is an intact record.
  *  - Torn: the last write before a crash was one gathered write whose sectors
  *    reached the disk in any order, wholly, partly or not at all; so behind an
- *    unreadable record of it, intact ones may stand.  Nobody was told that any of
- *    that write is durable: all of it from here on is dropped.
+ *    unreadable record of it, intact ones may stand.  Nobody was told that any
+ * of that write is durable: all of it from here on is dropped.
  *  - Damage: the record was durable and cannot be read any more.
  *
  * Each record carries `synced`, the position up to which the log was durable
  * when it was written.  If an intact record behind this place says that the
- * log was durable beyond it, this is damage.  So is any intact record in a later
- * segment, for those are written only after this one's seal is durable.
+ * log was durable beyond it, this is damage.  So is any intact record in a
+ * later segment, for those are written only after this one's seal is durable.
  *
  * What cannot be told apart: damage to the very last write, after which nothing
  * was written, looks torn.  A MARK closes that gap: it is written when the log
@@ -40,8 +40,7 @@ static uint32_t find_intact(const struct wal__load *l,
         const uint8_t *p = l->buf + off;
         if (get_u64le(p + 8) != s->h.base_lsn + off)
             continue;
-        *ret = (struct wal__rec){ .length = WAL__ALIGN,
-                                  .synced = UINT64_MAX };
+        *ret = (struct wal__rec){ .length = WAL__ALIGN, .synced = UINT64_MAX };
         int rv = wal__rec_decode(&s->h, off, p, s->h.bytes - off, ret);
         if (rv != KV_ECORRUPT)
             return off; /* KV_EVERSION: intact too; it counts as a witness */

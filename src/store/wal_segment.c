@@ -1,7 +1,8 @@
 /* Segments: their files from birth to recycling.
  *
- *     (nothing) --zeros, in chunks--> wal-next.tmp --header--> wal-N.seg (ready)
- *     wal-K.seg --nobody needs it--> wal-K.free --header--> wal-N.seg (ready)
+ *     (nothing) --zeros, in chunks--> wal-next.tmp --header--> wal-N.seg
+ * (ready) wal-K.seg --nobody needs it--> wal-K.free --header--> wal-N.seg
+ * (ready)
  *
  * A segment gets its identity (sequence, generation, base lsn) when it is
  * planned, and records may be encoded for it at once; they are written once its
@@ -27,11 +28,10 @@
  *    generation).  Rename not durable: as before it.
  *
  * Invariants:
- *  I1  segs are consecutive in sequence and in lsn; a READY one is never behind a
- *      PLANNED one.
- *  I2  A .seg file's header is durable before the file has that name.
- *  I3  A segment is retired only from the front, when every record that made
- *      it dispensable is durable. */
+ *  I1  segs are consecutive in sequence and in lsn; a READY one is never behind
+ * a PLANNED one. I2  A .seg file's header is durable before the file has that
+ * name. I3  A segment is retired only from the front, when every record that
+ * made it dispensable is durable. */
 #include "store/wal_int.h"
 
 #include <inttypes.h>
@@ -52,7 +52,7 @@ char *wal__seg_path(const struct wal *w, uint64_t seq, const char *suffix)
     return p;
 }
 
-static char *tmp_path(const struct wal *w)
+char *wal__tmp_path(const struct wal *w)
 {
     size_t n = strlen(w->cfg.dir) + sizeof WAL__TMP_NAME + 1;
     char *p = mem_alloc(n);
@@ -298,9 +298,8 @@ static void prep_start(struct wal *w, struct wal__segment *s)
 
     ASSERT(!p->active);
     ASSERT(s->state == WAL__SEG_PLANNED);
-    *p = (struct wal__prep){ .active = true,
-                             .seg = s,
-                             .failures = p->failures };
+    *p =
+        (struct wal__prep){ .active = true, .seg = s, .failures = p->failures };
     if (w->n_free > 0 && s->h.bytes == w->cfg.segment_bytes) {
         p->path = wal__seg_path(w, w->free_seqs[0], "free");
         w->n_free--;
@@ -310,7 +309,7 @@ static void prep_start(struct wal *w, struct wal__segment *s)
         rv = env_open(w->env, p->path, 0, &p->file);
         w->stats.recycled += rv == 0;
     } else {
-        p->path = tmp_path(w);
+        p->path = wal__tmp_path(w);
         rv = env_open(w->env, p->path, ENV_OPEN_CREATE, &p->file);
     }
     if (rv != 0) {
@@ -352,8 +351,8 @@ static int retire_file(struct wal *w, struct wal__segment *s)
     int rv = env_rename(w->env, from, to);
     if (rv == 0)
         rv = env_sync_dir(w->env, w->cfg.dir);
-    if (rv == 0 && (w->n_free >= WAL__FREE_MAX ||
-                    s->h.bytes != w->cfg.segment_bytes)) {
+    if (rv == 0 &&
+        (w->n_free >= WAL__FREE_MAX || s->h.bytes != w->cfg.segment_bytes)) {
         rv = env_unlink(w->env, to);
     } else if (rv == 0) {
         w->free_seqs[w->n_free++] = s->h.seq;

@@ -24,8 +24,8 @@
  *  I3  A checkpoint in the middle of the log must equal the fold of what is
  *      before it: a record lost there without a trace cannot go unnoticed.
  *  I4  A log whose oldest segments were recycled begins with a checkpoint that
- *      may speak of entries in them; by the end of the log a COMPACT, INSTALL or
- *      TRUNCATE must have released those, or a file is missing. */
+ *      may speak of entries in them; by the end of the log a COMPACT, INSTALL
+ * or TRUNCATE must have released those, or a file is missing. */
 #include "store/wal_int.h"
 
 #include "base/assert.h"
@@ -126,8 +126,8 @@ static void runs_release(struct wal__track *t, uint64_t index)
     size_t drop = 0;
 
     while (drop < t->n_runs) {
-        uint64_t next = drop + 1 < t->n_runs ? t->runs[drop + 1].first
-                                             : t->s.last + 1;
+        uint64_t next =
+            drop + 1 < t->n_runs ? t->runs[drop + 1].first : t->s.last + 1;
         if (next > index + 1)
             break;
         drop++;
@@ -283,7 +283,8 @@ const char *wal__checkpoint_apply(struct wal *w, const struct wal__rec *r,
     if (oldest)
         return checkpoint_begin(w, r);
     if (r->count != w->n_tracks)
-        return "a segment's opening checkpoint does not match the log before it";
+        return "a segment's opening checkpoint does not match the log before "
+               "it";
     for (uint32_t i = 0; i < r->count; i++) {
         const uint8_t *p = r->body + 8 + (size_t)i * WAL__GROUP_STATE;
         struct wal__state s = wal__state_decode(p);

@@ -1,6 +1,6 @@
 /* See memenv.h.  An inode has two contents: `cur`, what readers see, and `dur`,
- * what a power cut leaves; fdatasync copies cur to dur.  A directory is two name
- * tables, likewise; sync_dir copies one to the other. */
+ * what a power cut leaves; fdatasync copies cur to dur.  A directory is two
+ * name tables, likewise; sync_dir copies one to the other. */
 #include "memenv.h"
 
 #include <string.h>
@@ -426,8 +426,8 @@ static unsigned cut_file(const struct mem_inode *from, struct mem_inode *i,
 {
     set_content(&i->cur, &i->cur_n, from->dur, from->dur_n);
     for (uint64_t at = 0; at < from->cur_n; at += MEM_SECTOR) {
-        uint64_t n = from->cur_n - at < MEM_SECTOR ? from->cur_n - at
-                                                   : MEM_SECTOR;
+        uint64_t n =
+            from->cur_n - at < MEM_SECTOR ? from->cur_n - at : MEM_SECTOR;
         if (at + n <= i->cur_n && memcmp(i->cur + at, from->cur + at, n) == 0)
             continue;
         if (keep(ctx, sector++))

@@ -1,5 +1,5 @@
-/* The log in fair weather: group commit, order, the fold of each kind, segments,
- * reading back, closing.  Damage and crashes: test_wal_damage.c. */
+/* The log in fair weather: group commit, order, the fold of each kind,
+ * segments, reading back, closing.  Damage and crashes: test_wal_damage.c. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -80,9 +80,9 @@ TEST(wal, a_group_is_the_fold_of_its_records)
     fix_put_run(&f, 1, 1, 1, 30, 10);
     wal_put_hardstate(f.w, 1, 3, 2);
     wal_put_truncate(f.w, 1, 8);
-    fix_put_run(&f, 1, 8, 3, 1000, 4);  /* 1..11 */
-    wal_put_compact(f.w, 1, 4, 1);      /* 5..11 */
-    fix_put_run(&f, 1, 10, 3, 77, 1);   /* 5..10, truncates by itself */
+    fix_put_run(&f, 1, 8, 3, 1000, 4); /* 1..11 */
+    wal_put_compact(f.w, 1, 4, 1);     /* 5..11 */
+    fix_put_run(&f, 1, 10, 3, 77, 1);  /* 5..10, truncates by itself */
     wal_put_hardstate(f.w, 2, 9, 0);
     fix_put_run(&f, 2, 1, 9, 0, 3);
     wal_put_install(f.w, 2, 500, 8);

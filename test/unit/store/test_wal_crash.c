@@ -50,7 +50,8 @@ static unsigned write_unsynced(struct script *s)
     return k;
 }
 
-/* The state that f has open is one after at least `synced` records; how many. */
+/* The state that f has open is one after at least `synced` records; how many.
+ */
 static unsigned match_prefix(const struct script *s, struct fix *f,
                              unsigned synced)
 {

@@ -27,8 +27,8 @@ static void check_refused(struct fix *f, int rv, uint64_t seq, uint32_t off)
 
     CHECK(rv == KV_ECORRUPT || rv == KV_EVERSION || rv == KV_EMISMATCH);
     CHECK(f->w == NULL);
-    snprintf(want, sizeof want, DIR "/wal-%016llx.seg: offset %u: ",
-             (unsigned long long)seq, off);
+    snprintf(want, sizeof want,
+             DIR "/wal-%016llx.seg: offset %u: ", (unsigned long long)seq, off);
     if (strncmp(f->err, want, strlen(want)) != 0)
         FAIL("message is \"%s\", not \"%s...\"", f->err, want);
     CHECK(strstr(f->err, "estore") != NULL || strstr(f->err, "tart") != NULL);
@@ -70,8 +70,8 @@ TEST(wal_damage, a_log_cut_at_any_byte_is_the_prefix_before_it)
         while (first < end && good[first] == 0)
             first++;
         fix_open(&f);
-        check_goes_on(&f, script_prefix(
-                              &s, script_records_before(&s, 1, first)));
+        check_goes_on(&f,
+                      script_prefix(&s, script_records_before(&s, 1, first)));
         fix_free(&f);
     }
     fix_free(&s.f);
@@ -135,8 +135,7 @@ static void flip_closed(const struct script *s, uint32_t off, uint8_t bits,
         model_check(&s->model, &f);
     } else {
         check_refused(&f, rv, 1,
-                      off < WAL__SEG_HEADER ? 0
-                                            : record_start(&s->f, 1, off));
+                      off < WAL__SEG_HEADER ? 0 : record_start(&s->f, 1, off));
         CHECK_EQ(memenv_digest(&f.m), before);
     }
     fix_free(&f);
@@ -284,7 +283,8 @@ TEST(wal_damage, segments_that_changed_places_are_refused)
     fix_init_from(&g, &f);
     CHECK_EQ(env_rename(&g.m.env, DIR "/wal-0000000000000001.seg", "/x"), 0);
     CHECK_EQ(env_rename(&g.m.env, DIR "/wal-0000000000000002.seg",
-                        DIR "/wal-0000000000000001.seg"), 0);
+                        DIR "/wal-0000000000000001.seg"),
+             0);
     CHECK_EQ(env_rename(&g.m.env, "/x", DIR "/wal-0000000000000002.seg"), 0);
     CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
     check_refused(&g, KV_ECORRUPT, 1, 16);

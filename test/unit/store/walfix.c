@@ -62,8 +62,7 @@ int fix_try_open(struct fix *f)
     f->n_synced = f->n_failed = 0;
     f->closed = false;
     memset(f->err, 0, sizeof f->err);
-    return wal_open(&f->m.env, &f->cfg, &ops, f, &f->w, f->err,
-                    sizeof f->err);
+    return wal_open(&f->m.env, &f->cfg, &ops, f, &f->w, f->err, sizeof f->err);
 }
 
 void fix_open(struct fix *f)

@@ -21,13 +21,13 @@ static void note(struct script *s, uint32_t before_off, uint64_t before_seq)
     s->n++;
 }
 
-#define PUT(s, call)                                      \
-    do {                                                  \
-        const struct wal *w_ = (s)->f.w;                  \
-        uint32_t off_ = w_->cur_off;                      \
-        uint64_t seq_ = w_->cur->h.seq;                   \
-        call;                                             \
-        note((s), off_, seq_);                            \
+#define PUT(s, call)                                                           \
+    do {                                                                       \
+        const struct wal *w_ = (s)->f.w;                                       \
+        uint32_t off_ = w_->cur_off;                                           \
+        uint64_t seq_ = w_->cur->h.seq;                                        \
+        call;                                                                  \
+        note((s), off_, seq_);                                                 \
     } while (0)
 
 static struct model_group *group_of(struct script *s, uint32_t group)
