@@ -1,7 +1,6 @@
 /* Synchronous files, directories and locks of env_uv. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -223,45 +222,94 @@ TEST_ABORTS(env_disk, freeing_an_env_with_an_open_file_is_refused)
 
 /* ---- locks ---- */
 
-/* What a second process gets when it asks for the lock; it ends holding it. */
-static int lock_elsewhere(const char *path)
+/* A second process that asks for the lock when it is told to.  It starts before
+ * this one has threads. */
+struct other {
+    pid_t pid;
+    int tell, hear; /* pipes to and from it */
+    char path[512];
+};
+
+static _Noreturn void other_main(const char *path, int from, int to)
+{
+    struct env *env;
+    char c;
+
+    if (env_uv_open(&env) != 0)
+        _exit(1);
+    while (read(from, &c, 1) == 1) {
+        struct env_file *lock;
+        int rv = env_lock(env, path, &lock);
+
+        if (write(to, &rv, sizeof rv) != (ssize_t)sizeof rv)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static void other_start(struct other *o)
+{
+    int there[2], back[2];
+
+    snprintf(o->path, sizeof o->path, "%s/lock", test_tmpdir());
+    CHECK_EQ(pipe(there), 0);
+    CHECK_EQ(pipe(back), 0);
+    o->pid = fork();
+    CHECK(o->pid >= 0);
+    if (o->pid == 0) {
+        close(there[1]);
+        other_main(o->path, there[0], back[1]);
+    }
+    o->tell = there[1];
+    o->hear = back[0];
+}
+
+/* What it gets; it keeps the lock if it gets that. */
+static int other_locks(struct other *o)
+{
+    int rv = 1;
+
+    CHECK_EQ(write(o->tell, "l", 1), 1);
+    CHECK_EQ(read(o->hear, &rv, sizeof rv), sizeof rv);
+    return rv;
+}
+
+static void other_kill(struct other *o)
 {
     int status;
-    pid_t pid = fork();
 
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        struct env *env;
-        struct env_file *lock;
-
-        if (env_uv_open(&env) != 0)
-            _exit(100);
-        _exit(-env_lock(env, path, &lock));
-    }
-    CHECK_EQ(waitpid(pid, &status, 0), pid);
-    CHECK(WIFEXITED(status));
-    return -WEXITSTATUS(status);
+    CHECK_EQ(kill(o->pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(o->pid, &status, 0), o->pid);
 }
 
 TEST(env_lock, a_second_process_is_refused_until_the_first_lets_go)
 {
-    struct env *env = open_env();
+    struct other o;
+    struct env *env;
     struct env_file *lock;
 
-    CHECK_EQ(env_lock(env, at("lock"), &lock), 0);
-    CHECK_EQ(lock_elsewhere(at("lock")), KV_ELOCKED);
+    other_start(&o);
+    env = open_env();
+    CHECK_EQ(env_lock(env, o.path, &lock), 0);
+    CHECK_EQ(other_locks(&o), KV_ELOCKED);
     env_close(env, lock);
-    CHECK_EQ(lock_elsewhere(at("lock")), 0);
+    CHECK_EQ(other_locks(&o), 0);
+    CHECK_EQ(env_lock(env, o.path, &lock), KV_ELOCKED);
+    other_kill(&o);
     env_uv_free(env);
 }
 
-TEST(env_lock, a_lock_dies_with_its_process)
+TEST(env_lock, a_lock_dies_with_its_process_even_when_that_is_killed)
 {
-    struct env *env = open_env();
+    struct other o;
+    struct env *env;
     struct env_file *lock;
 
-    CHECK_EQ(lock_elsewhere(at("lock")), 0);
-    CHECK_EQ(env_lock(env, at("lock"), &lock), 0);
+    other_start(&o);
+    env = open_env();
+    CHECK_EQ(other_locks(&o), 0);
+    other_kill(&o);
+    CHECK_EQ(env_lock(env, o.path, &lock), 0);
     env_close(env, lock);
     env_uv_free(env);
 }

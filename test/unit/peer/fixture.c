@@ -280,9 +280,9 @@ static void raw_stream_closed(void *ctx)
     ((struct raw *)ctx)->closed = true;
 }
 
-static void raw_ignore_closed(void *ctx)
+static void raw_surplus_closed(void *ctx)
 {
-    (void)ctx;
+    ((struct raw *)ctx)->n_surplus--;
 }
 
 static void raw_accepted(void *ctx, struct env_stream *stream)
@@ -290,10 +290,12 @@ static void raw_accepted(void *ctx, struct env_stream *stream)
     struct raw *r = ctx;
 
     r->n_accepted++;
-    if (r->stream == NULL)
+    if (r->stream == NULL) {
         raw_take(r, stream);
-    else
-        env_stream_close(r->fix->env, stream, raw_ignore_closed, NULL);
+        return;
+    }
+    r->n_surplus++;
+    env_stream_close(r->fix->env, stream, raw_surplus_closed, r);
 }
 
 void raw_listen(struct raw *r, struct fix *fix)
@@ -325,20 +327,23 @@ void raw_frame(struct raw *r, struct frame *f)
 
 static bool raw_is_closed(void *ctx)
 {
-    return ((struct raw *)ctx)->closed;
+    const struct raw *r = ctx;
+
+    return r->closed && r->n_surplus == 0;
 }
 
 void raw_close(struct raw *r)
 {
-    if (r->stream != NULL) {
-        env_stream_close(r->fix->env, r->stream, raw_stream_closed, r);
-        r->stream = NULL;
-        fix_until(r->fix, raw_is_closed, r);
-    }
-    if (r->listener != NULL) {
+    if (r->listener != NULL) { /* first: it could accept another stream */
         r->closed = false;
         env_listener_close(r->fix->env, r->listener, raw_stream_closed, r);
         r->listener = NULL;
+        fix_until(r->fix, raw_is_closed, r);
+    }
+    if (r->stream != NULL) {
+        r->closed = false;
+        env_stream_close(r->fix->env, r->stream, raw_stream_closed, r);
+        r->stream = NULL;
         fix_until(r->fix, raw_is_closed, r);
     }
     buf_close(&r->in);

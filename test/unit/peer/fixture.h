@@ -34,6 +34,7 @@ struct raw {
     struct env_stream *stream;
     struct buf in;
     unsigned n_accepted;
+    unsigned n_surplus; /* accepted while there was one, still closing */
     bool ended, closed;
     int end_status, dial_status;
 };
