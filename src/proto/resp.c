@@ -94,8 +94,12 @@ static void begin(struct resp_request *r)
 static int finish(struct resp_request *r, const uint8_t *base, size_t used,
                   size_t *ret_used)
 {
-    for (uint32_t i = 0; i < r->argc; i++)
-        r->argv[i] = slice_make(base + r->args[i].off, r->args[i].len);
+    for (uint32_t i = 0; i < r->argc; i++) {
+        /* No bytes at all: an inline request of empty words, "" "". */
+        const uint8_t *p = base == NULL ? NULL : base + r->args[i].off;
+
+        r->argv[i] = slice_make(p, r->args[i].len);
+    }
     r->state = RESP_START;
     *ret_used = used;
     return 0;
