@@ -1,7 +1,7 @@
 /* Keys and digest by slot.
  *
  * A shard owns some thousand of the 16384 slots, so the counters are a hash table by
- * slot number, linear probing, at most half full; slots that lost all their keys
+ * slot number, linear probing, at most three quarters full; slots that lost all their keys
  * keep their place (there are at most 16384 of them).
  *
  * The digest of a slot is the sum of its keys' digests modulo 2^64: it does not
@@ -64,7 +64,7 @@ void table__slots_add(struct slot_sums *s, uint16_t slot, uint64_t digest)
 {
     struct slot_sum *sum;
 
-    if (s->n * 2 >= s->cap)
+    if (s->n * 4 >= s->cap * 3)
         grow(s);
     sum = probe(s, slot);
     if (!sum->used) {
