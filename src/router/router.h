@@ -66,7 +66,7 @@ bool router_idle(const struct router *rt);
 void router_stop(struct router *rt);
 void router_free(struct router *rt);
 
-struct router_stats { uint64_t local, forwarded, served_for_peers, retries, unknown, clusterdown, busy; };
+struct router_stats { uint64_t local, forwarded, served_for_peers, retries, unknown, clusterdown, busy, malformed; };
 void router_get_stats(const struct router *rt, struct router_stats *ret);
 
 #endif
