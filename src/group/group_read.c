@@ -139,15 +139,20 @@ void read__applied(struct group *g)
         env_wake(g->gs->env);
 }
 
-void read__step_down(struct group *g)
+/* Fail every read that is not confirmed. */
+static void fail_all(struct group *g, int status)
 {
-    if (list_empty(&g->reading))
-        return;
-    done_all(g->gs, &g->reads_new, KV_ENOTLEADER);
+    done_all(g->gs, &g->reads_new, status);
     for (unsigned i = 0; i < GROUP_READ_ROUNDS_MAX; i++) {
-        done_all(g->gs, &g->batch[i].reads, KV_ENOTLEADER);
+        done_all(g->gs, &g->batch[i].reads, status);
         g->batch[i].round = 0;
     }
+}
+
+void read__step_down(struct group *g)
+{
+    if (!list_empty(&g->reading))
+        fail_all(g, KV_ENOTLEADER);
 }
 
 /* ---- rounds ---- */
@@ -444,7 +449,6 @@ void read__answer(struct groupset *gs)
 
 void read__close(struct group *g)
 {
-    read__step_down(g);
+    fail_all(g, KV_ECANCELED);
     done_all(g->gs, &g->reads_apply, KV_ECANCELED);
-    done_all(g->gs, &g->reads_new, KV_ECANCELED);
 }
