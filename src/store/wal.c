@@ -143,6 +143,7 @@ int wal_open(struct env *env, const struct wal_config *cfg,
     struct wal *w = new_wal(env, cfg, ops, ctx);
     struct wal__load l = { .w = w, .errmsg = errmsg, .errmsg_n = n };
     rv = wal__load_all(&l);
+    w->fresh = l.n_files == 0;
     wal__load_free(&l);
     if (rv != 0) {
         free_all(w);
@@ -154,6 +155,11 @@ int wal_open(struct env *env, const struct wal_config *cfg,
 }
 
 /* ---- what loading found ---- */
+
+bool wal_fresh(const struct wal *w)
+{
+    return w->fresh;
+}
 
 struct wal_group *wal_next_group(struct wal *w, uint64_t *it)
 {

@@ -85,6 +85,10 @@ struct wal; /* opaque */
 int wal_open(struct env *env, const struct wal_config *cfg, const struct wal_ops *ops, void *ctx,
              struct wal **ret, char *errmsg, size_t n);
 
+/* No log was found: this one begins.  A node whose data directory says that it
+ * ran before must then refuse to vote (rule R5). */
+bool wal_fresh(const struct wal *w);
+
 /* Iterate over the groups found, in group order: *it starts at 0. */
 struct wal_group *wal_next_group(struct wal *w, uint64_t *it);
 /* The group's fold, or NULL. */
@@ -92,12 +96,14 @@ struct wal_group *wal_find_group(struct wal *w, uint32_t group);
 /* Drop what loading kept (entries, blobs) once the groups have taken it over. */
 void wal_loaded(struct wal *w);
 
-/* Queue records.  Each returns the record's lsn. */
+/* Queue records.  Each returns the record's lsn; UINT64_MAX once the log has
+ * failed.  A record that contradicts the group's state (wal_track.c) is asserted. */
 uint64_t wal_put_bootstrap(struct wal *w, uint32_t group);
 uint64_t wal_put_hardstate(struct wal *w, uint32_t group, uint64_t term, uint64_t vote);
 /* Entries index..index+n-1.  An index at or below the last one implies truncation
  * first (a TRUNCATE record is written by this call).  Sets e[i].pos. */
 uint64_t wal_put_entries(struct wal *w, uint32_t group, uint64_t index, struct wal_entry *e, unsigned n);
+/* Nothing to do, and no record, if index is behind the last one. */
 uint64_t wal_put_truncate(struct wal *w, uint32_t group, uint64_t index);
 uint64_t wal_put_compact(struct wal *w, uint32_t group, uint64_t index, uint64_t term);
 uint64_t wal_put_install(struct wal *w, uint32_t group, uint64_t index, uint64_t term);

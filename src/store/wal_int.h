@@ -195,6 +195,7 @@ struct wal {
     struct list reads_done;    /* to be answered by read_timer */
     unsigned reads_active;
 
+    bool fresh;         /* wal_open found no segment */
     bool failed, closing;
     env_close_cb close_cb;
     void *close_ctx;
@@ -210,6 +211,7 @@ void wal__close_step(struct wal *w);
 
 struct wal__load {
     struct wal *w;
+    size_t n_files;     /* segment files found */
     uint8_t *buf;       /* owned: one segment */
     size_t buf_cap;
     char *errmsg;       /* borrowed */

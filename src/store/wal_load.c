@@ -205,6 +205,7 @@ static int load_head(struct wal__load *l, uint64_t seq)
 
 static int load_heads(struct wal__load *l, const struct names *f)
 {
+    l->n_files = f->n_segs;
     for (size_t i = 0; i < f->n_segs; i++) {
         if (i > 0 && f->segs[i] != f->segs[i - 1] + 1)
             return wal__load_error(l, KV_ECORRUPT, f->segs[i - 1] + 1, 0,

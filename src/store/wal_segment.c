@@ -269,6 +269,9 @@ static void prep_step(struct wal *w)
     struct wal__prep *p = &w->prep;
     uint64_t offset = p->offset;
     uint32_t left = p->seg->h.bytes - p->offset;
+    /* Each chunk is synced, so that no fdatasync of the log has to wait for
+     * more than one of them; but nothing of the first segment can be. */
+    bool sync = left == 0 || p->seg->h.seq > 1;
 
     if (left > 0) {
         p->part = slice_make(p->zeros,
@@ -284,7 +287,7 @@ static void prep_step(struct wal *w)
         .offset = offset,
         .parts = &p->part,
         .n_parts = 1,
-        .sync = true,
+        .sync = sync,
         .cb = on_prep_io,
         .data = w,
     };

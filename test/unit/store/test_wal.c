@@ -15,7 +15,12 @@ TEST(wal, an_empty_directory_is_an_empty_log)
     CHECK(wal_next_group(f.w, &it) == NULL);
     CHECK(wal_find_group(f.w, 1) == NULL);
     CHECK_EQ(wal_synced(f.w), wal_end(f.w));
+    CHECK(wal_fresh(f.w));
     fix_reopen(&f);
+    CHECK(wal_fresh(f.w));
+    wal_put_hardstate(f.w, 1, 1, 0);
+    fix_reopen(&f);
+    CHECK(!wal_fresh(f.w));
     fix_free(&f);
 }
 
