@@ -1,10 +1,10 @@
 /* The one seam to the world: clocks, timers, randomness, disk, network,
- * background work, log lines.  Nothing above this layer knows libuv, reads a clock
- * or starts a thread, so that the same code runs in production (env_uv) and in a
- * deterministic simulation of a whole cluster (test/sim/env_sim).
+ * background work, log lines.  Nothing above this layer knows libuv, reads a
+ * clock or starts a thread, so that the same code runs in production (env_uv)
+ * and in a deterministic simulation of a whole cluster (test/sim/env_sim).
  *
- * Threads: every function is called on the loop thread and every callback
- * runs on it, except `run` of env_work, which must touch only what it was handed.
+ * Threads: every function is called on the loop thread and every callback runs
+ * on it, except `run` of env_work, which must touch only what it was handed.
  *
  * Callbacks: exactly once per request, never from inside the call that took
  * the request.  Closing always completes; after a close callback nothing fires.
@@ -182,8 +182,8 @@ static inline void env_timer_set(struct env_timer *t, uint64_t deadline_ms)
 static inline void env_timer_stop(struct env_timer *t) { t->env->ops->timer_stop(t->env, t); }
 static inline bool env_timer_armed(const struct env_timer *t) { return heap_contains(&t->node); }
 
-/* Set the one function that runs at the end of a loop turn in which env_wake was
- * called: after all callbacks that were ready, before the loop blocks. */
+/* Set the one function that runs at the end of a loop turn in which env_wake
+ * was called: after all callbacks that were ready, before the loop blocks. */
 static inline void env_on_turn(struct env *e, env_turn_cb cb, void *data)
 {
     e->turn = cb;
@@ -229,10 +229,11 @@ static inline void env_submit_read(struct env *e, struct env_io *io) { e->ops->s
 
 /* ---- network ---- */
 
-/* Listen on host (numeric) and port; cb gets each accepted stream, which it then
- * owns and must start or close. KV_EADDRINUSE, KV_EACCES, KV_EINVAL. */
+/* Listen on host (numeric) and port; cb gets each accepted stream, which it
+ * then owns and must start or close. KV_EADDRINUSE, KV_EACCES, KV_EINVAL. */
 static inline int env_listen(struct env *e, const char *host, uint16_t port, env_accept_cb cb, void *ctx, struct env_listener **ret) { return e->ops->listen(e, host, port, cb, ctx, ret); }
-/* The port listened on: the one that was free, if env_listen was asked for port 0. */
+/* The port listened on: the one that was free, if env_listen was asked for port
+ * 0. */
 static inline uint16_t env_listener_port(struct env *e, struct env_listener *l) { return e->ops->listener_port(e, l); }
 static inline void env_listener_close(struct env *e, struct env_listener *l, env_close_cb cb, void *ctx) { e->ops->listener_close(e, l, cb, ctx); }
 /* Connect; host may be a name.  cb gets a stream it owns, or KV_ETIMEDOUT,

@@ -11,18 +11,20 @@
  *  I1  The turn runs in `check` only: after every callback that was ready, and
  *      at most once between two polls.
  *  I2  Poll never blocks while a turn, a due timer or a finished dial waits:
- *      `prepare` then starts the idle handle, whose only effect is a poll timeout
- *      of zero.  So a turn that wakes itself runs again after ready I/O.
- *  I3  env_wake sets a flag and nothing else.  That is enough because it is called
- *      on the loop thread, and every callback is followed by a `prepare`.
+ *      `prepare` then starts the idle handle, whose only effect is a poll
+ *      timeout of zero.  So a turn that wakes itself runs again after ready
+ *      I/O.
+ *  I3  env_wake sets a flag and nothing else.  That is enough because it is
+ *      called on the loop thread, and every callback is followed by a
+ *      `prepare`.
  *  I4  The clock is read at most once between two places where time may have
- *      passed unnoticed (a poll that blocked, a turn): env_now_us is cheap and yet
- *      fresh in the first callback after a long poll.
+ *      passed unnoticed (a poll that blocked, a turn): env_now_us is cheap and
+ *      yet fresh in the first callback after a long poll.
  *
- * One uv_timer serves all timers.  It is set only when the earliest deadline comes
- * nearer; when the deadline moved away meanwhile it ends a poll for nothing and is
- * set again, which is cheaper than following each change (election timers move at
- * every heartbeat).
+ * One uv_timer serves all timers.  It is set only when the earliest deadline
+ * comes nearer; when the deadline moved away meanwhile it ends a poll for
+ * nothing and is set again, which is cheaper than following each change
+ * (election timers move at every heartbeat).
  *
  * Nothing here survives a crash; what must is written through env_uv_disk.c. */
 #include "env/env_uv.h"
@@ -187,8 +189,7 @@ static void on_prepare(uv_prepare_t *prepare)
     bool busy = e->woken || !list_empty(&e->dialed);
 
     e->now_fresh = false;
-    if (timerq_next(&e->timers, &next_ms) &&
-        next_ms <= env_now_ms(&e->env))
+    if (timerq_next(&e->timers, &next_ms) && next_ms <= env_now_ms(&e->env))
         busy = true;
     if (busy) {
         uv_idle_start(&e->idle, on_idle); /* a no-op when active */
@@ -222,7 +223,7 @@ static bool write_line(int fd, const char *line)
 {
     struct iovec iov[2] = {
         { .iov_base = (void *)(uintptr_t)line, .iov_len = strlen(line) },
-        { .iov_base = (void *)(uintptr_t)"\n", .iov_len = 1 },
+        { .iov_base = (void *)(uintptr_t) "\n", .iov_len = 1 },
     };
     ssize_t rv;
 
@@ -439,7 +440,7 @@ void env_uv_free(struct env *env)
     env_uv__disk_stop(e);
     handles_close(e);
     if (uv_loop_close(&e->loop) != 0)
-        UNREACHABLE(); /* a handle of ours was forgotten */
+        UNREACHABLE();        /* a handle of ours was forgotten */
     timerq_close(&e->timers); /* asserts that no timer is armed */
     if (e->reserve_fd >= 0)
         close(e->reserve_fd);

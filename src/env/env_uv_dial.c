@@ -4,14 +4,15 @@
  *         |                 |                        |        ^
  *         +-----------------+---- timeout, cancel ---+--------+
  *
- *  I1  A dial ends once: dial_over moves it to e->dialed, and the loop calls its
- *      callback from there, so never inside env_dial or env_dial_cancel.
+ *  I1  A dial ends once: dial_over moves it to e->dialed, and the loop calls
+ *      its callback from there, so never inside env_dial or env_dial_cancel.
  *  I2  A cancel that comes between the end and the callback still wins: the
  *      stream, if there is one, is closed.
- *  I3  A dial that is over waits for nothing.  getaddrinfo cannot be interrupted
- *      and may take half a minute, and a connect request completes only after
- *      its stream is closed; so each is an object of its own (resolve, attempt)
- *      that is orphaned and frees itself when libuv is done with it.
+ *  I3  A dial that is over waits for nothing.  getaddrinfo cannot be
+ *      interrupted and may take half a minute, and a connect request completes
+ *      only after its stream is closed; so each is an object of its own
+ *      (resolve, attempt) that is orphaned and frees itself when libuv is done
+ *      with it.
  *
  * A numeric host skips the resolver and its thread. */
 #include <netdb.h>
@@ -69,8 +70,7 @@ bool env_uv__numeric(const char *host, uint16_t port,
 }
 
 /* I1.  stream is NULL unless status is 0. */
-static void dial_over(struct env_dial *d, int status,
-                      struct env_stream *stream)
+static void dial_over(struct env_dial *d, int status, struct env_stream *stream)
 {
     ASSERT(!d->over);
     ASSERT((status == 0) == (stream != NULL));

@@ -9,9 +9,10 @@
  *  I3  Descriptors do not leak into programs we start (O_CLOEXEC); files are
  *      private to their user (0600, directories 0700).
  *
- * A lock is an open file description lock: it dies with the process whatever kills
- * it, so that a stale lock file never needs a human, and a second env in the same
- * process is refused too.  The pid inside is for people; nothing reads it. */
+ * A lock is an open file description lock: it dies with the process whatever
+ * kills it, so that a stale lock file never needs a human, and a second env in
+ * the same process is refused too.  The pid inside is for people; nothing reads
+ * it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -69,8 +70,7 @@ static int gather(const struct slice *parts, unsigned n, unsigned i,
     return cnt;
 }
 
-int env_uv__pwritev(int fd, uint64_t off, const struct slice *parts,
-                    unsigned n)
+int env_uv__pwritev(int fd, uint64_t off, const struct slice *parts, unsigned n)
 {
     struct iovec iov[DISK_IOV_MAX];
     unsigned i = 0;  /* first part not fully written */
@@ -159,8 +159,8 @@ static int read_names(DIR *d, char ***names, size_t *n)
     }
 }
 
-/* Sorted, because the order of a directory is the file system's affair and no run
- * may depend on it.  The callback may change the directory. */
+/* Sorted, because the order of a directory is the file system's affair and no
+ * run may depend on it.  The callback may change the directory. */
 int env_uv__list(struct env *env, const char *dir, env_dir_cb cb, void *data)
 {
     DIR *d = opendir(dir);
@@ -244,8 +244,7 @@ int env_uv__lock(struct env *env, const char *path, struct env_file **ret)
     if (rv != 0)
         return rv;
     if (fcntl(fd, F_OFD_SETLK, &whole) != 0) {
-        rv = errno == EAGAIN || errno == EACCES ? KV_ELOCKED
-                                                : env_uv__errno();
+        rv = errno == EAGAIN || errno == EACCES ? KV_ELOCKED : env_uv__errno();
         goto err_close;
     }
     rv = write_pid(fd);
@@ -277,8 +276,8 @@ int env_uv__open(struct env *env, const char *path, unsigned flags,
     return 0;
 }
 
-/* An error of close(2) can only concern bytes that were never synced, and nobody
- * may rely on those. */
+/* An error of close(2) can only concern bytes that were never synced, and
+ * nobody may rely on those. */
 void env_uv__close(struct env *env, struct env_file *f)
 {
     struct env_uv *e = env_uv__of(env);

@@ -9,9 +9,9 @@
 #include "env/env_uv.h"
 #include "env/timerq.h"
 
-#define ENV_UV_READ_BYTES 65536u   /* the one read buffer of all streams */
-#define ENV_UV_KEEPALIVE_S 60u     /* idle time before TCP probes a peer */
-#define ENV_UV_BACKLOG 1024        /* connections the kernel holds for us */
+#define ENV_UV_READ_BYTES 65536u /* the one read buffer of all streams */
+#define ENV_UV_KEEPALIVE_S 60u   /* idle time before TCP probes a peer */
+#define ENV_UV_BACKLOG 1024      /* connections the kernel holds for us */
 #define ENV_UV_SIGNALS_MAX 8u
 
 struct env_file {
@@ -47,16 +47,16 @@ struct env_uv {
     uv_timer_t timer;     /* ends poll at the earliest deadline */
     uint64_t armed_ms;    /* deadline `timer` stands for; UINT64_MAX: none */
     struct timerq timers;
-    uint64_t now_us;      /* valid while now_fresh */
+    uint64_t now_us; /* valid while now_fresh */
     bool now_fresh;
-    bool woken;           /* a turn is due */
-    struct list dialed;   /* env_dial whose callback is due */
-    uint8_t *read_buf;    /* owned, ENV_UV_READ_BYTES */
-    int reserve_fd;       /* given up to accept and refuse at EMFILE; or -1 */
-    uint64_t refused;     /* connections, since that was last logged */
-    uint64_t refused_ms;  /* when that was; 0: never */
-    int log_fd;           /* owned unless STDERR_FILENO */
-    uint64_t log_lost;    /* lines that could not be written */
+    bool woken;          /* a turn is due */
+    struct list dialed;  /* env_dial whose callback is due */
+    uint8_t *read_buf;   /* owned, ENV_UV_READ_BYTES */
+    int reserve_fd;      /* given up to accept and refuse at EMFILE; or -1 */
+    uint64_t refused;    /* connections, since that was last logged */
+    uint64_t refused_ms; /* when that was; 0: never */
+    int log_fd;          /* owned unless STDERR_FILENO */
+    uint64_t log_lost;   /* lines that could not be written */
     struct env_uv_disk disk;
     struct env_uv_signal *signals[ENV_UV_SIGNALS_MAX]; /* owned */
     unsigned n_signals;
@@ -106,7 +106,7 @@ void env_uv__work(struct env *env, struct env_work *w);
 /* env_uv_net.c */
 struct env_stream *env_uv__stream_new(struct env_uv *e);
 uv_tcp_t *env_uv__stream_tcp(struct env_stream *s);
-void env_uv__stream_set(struct env_stream *s); /* options of a live socket */
+void env_uv__stream_set(struct env_stream *s);  /* options of a live socket */
 void env_uv__stream_drop(struct env_stream *s); /* close, no callback */
 void env_uv__stream_start(struct env *env, struct env_stream *s,
                           const struct env_stream_ops *ops, void *ctx);

@@ -4,18 +4,18 @@
  *         |                    |
  *         +------- close ------+--> closing --> freed after its callback
  *
- * The socket is ours and libuv only polls it, because libuv's own listener tries
- * accept again and again when the process has no descriptor left and its one
- * reserve does not help (the limit was lowered below what is open, or another thread
- * took the reserve), and nothing but closing it would end that.
+ * The socket is ours and libuv only polls it, because libuv's own listener
+ * tries accept again and again when the process has no descriptor left and its
+ * one reserve does not help (the limit was lowered below what is open, or
+ * another thread took the reserve), and nothing but closing it would end that.
  *
  *  I1  At the descriptor limit the reserve descriptor is given up to accept the
  *      connection, which is closed at once: the client sees a closed connection
  *      instead of waiting for ever.
- *  I2  If even that fails, the listener rests for LISTEN_PAUSE_MS; the kernel keeps
- *      the connections in the backlog meanwhile.
- *  I3  One wakeup accepts at most ACCEPTS_MAX connections, so that a flood of them
- *      does not keep the loop from the connections it has. */
+ *  I2  If even that fails, the listener rests for LISTEN_PAUSE_MS; the kernel
+ *      keeps the connections in the backlog meanwhile.
+ *  I3  One wakeup accepts at most ACCEPTS_MAX connections, so that a flood of
+ *      them does not keep the loop from the connections it has. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,7 +35,7 @@
 struct env_listener {
     uv_poll_t poll;
     struct env_uv *e;
-    int fd; /* owned */
+    int fd;                /* owned */
     struct env_timer rest; /* I2 */
     env_accept_cb cb;
     void *ctx;
@@ -171,8 +171,8 @@ static int open_socket(const struct sockaddr_storage *ss, int *ret_fd)
                               ? sizeof(struct sockaddr_in6)
                               : sizeof(struct sockaddr_in);
     const int on = 1;
-    int fd = socket(ss->ss_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd =
+        socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int rv;
 
     if (fd < 0)
@@ -235,8 +235,7 @@ uint16_t env_uv__listener_port(struct env *env, struct env_listener *l)
     ASSERT(!l->closing);
     if (getsockname(l->fd, &u.any, &len) != 0)
         UNREACHABLE(); /* it is bound and open */
-    return ntohs(u.any.sa_family == AF_INET6 ? u.in6.sin6_port
-                                             : u.in.sin_port);
+    return ntohs(u.any.sa_family == AF_INET6 ? u.in6.sin6_port : u.in.sin_port);
 }
 
 /* The socket closes at once, so that its address is free when the callback

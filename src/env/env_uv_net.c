@@ -3,16 +3,16 @@
  *
  *     open --start--> reading <--pause, resume--> paused
  *       |                |  end (once)              |
- *       +------close-----+--------------------------+--> closing --> freed after
- *                                                        its callback
+ *       +------close-----+--------------------------+--> closing --> freed
  *
- *  I1  All streams read into one buffer of the env.  That is safe because `data`
- *      runs before libuv reads again, and the bytes are borrowed for that call.
+ *  I1  All streams read into one buffer of the env.  That is safe because
+ *      `data` runs before libuv reads again, and the bytes are borrowed for
+ *      that call.
  *  I2  `end` is delivered at most once, and nothing is read after it.
  *  I3  Once close was called neither `data` nor `end` runs; pending writes
- *      complete with KV_ECANCELED, then the close callback runs.  libuv gives that
- *      order: it flushes the write queue of a closing stream before its close
- *      callback. */
+ *      complete with KV_ECANCELED, then the close callback runs.  libuv gives
+ *      that order: it flushes the write queue of a closing stream before its
+ *      close callback. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -31,9 +31,9 @@ struct env_stream {
     struct env_uv *e;
     const struct env_stream_ops *ops; /* NULL until started */
     void *ctx;
-    unsigned n_writes; /* pending */
-    bool ended;        /* I2 */
-    bool closing;      /* I3 */
+    unsigned n_writes;     /* pending */
+    bool ended;            /* I2 */
+    bool closing;          /* I3 */
     env_close_cb close_cb; /* NULL for a stream that no caller has seen */
     void *close_ctx;
 };

@@ -9,13 +9,14 @@
  *      thread takes them from the front of one queue.
  *  I2  Callbacks run in that order too, on the loop, from one uv_async callback
  *      for however many completed since the last one.
- *  I3  A request belongs to the disk thread from the moment it is queued until it
- *      is on `done`; the mutex hands it over both ways.
+ *  I3  A request belongs to the disk thread from the moment it is queued until
+ *      it is on `done`; the mutex hands it over both ways.
  *  I4  A failed write does not stop the queue.  Whether later writes may still
  *      count is for their owner to decide: the log fails for good (R9).
  *
- * The disk thread takes the whole queue at a time and gives each completion back
- * at once, so that the first caller does not wait for the last one's fdatasync. */
+ * The disk thread takes the whole queue at a time and gives each completion
+ * back at once, so that the first caller does not wait for the last one's
+ * fdatasync. */
 #include <pthread.h>
 #include <signal.h>
 
@@ -39,8 +40,8 @@ static struct io_impl *impl_of(struct env_io *io)
 
 static struct env_io *io_of(struct list *link)
 {
-    return CONTAINER_OF(CONTAINER_OF(link, struct io_impl, link),
-                        struct env_io, impl);
+    return CONTAINER_OF(CONTAINER_OF(link, struct io_impl, link), struct env_io,
+                        impl);
 }
 
 /* A request starts and ends here, on the loop thread. */
@@ -193,8 +194,8 @@ static void perform_read(uv_work_t *req)
     const uint64_t start = uv_hrtime();
 
     io->ret_len = 0;
-    io->status = env_uv__pread(io->file->fd, io->offset, io->buf, io->len,
-                               &io->ret_len);
+    io->status =
+        env_uv__pread(io->file->fd, io->offset, io->buf, io->len, &io->ret_len);
     io->usec = (uv_hrtime() - start) / 1000;
 }
 

@@ -55,12 +55,11 @@ static size_t put_prefix(char *line, size_t room, struct env *env,
     }
     if (gmtime_r(&s, &tm) == NULL)
         tm = (struct tm){ .tm_year = 70, .tm_mday = 1 };
-    return written(snprintf(line, room,
-                            "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s",
-                            tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                            tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms,
-                            level_name(level)),
-                   room);
+    return written(
+        snprintf(line, room, "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                 tm.tm_min, tm.tm_sec, (int)ms, level_name(level)),
+        room);
 }
 
 /* I1. */
@@ -86,12 +85,12 @@ void log_event(struct env *env, enum env_log_level level, const char *mod,
         return;
 
     n = put_prefix(line, sizeof line, env, level);
-    n += written(snprintf(line + n, sizeof line - n, " mod=%s msg=\"%s\" ",
-                          mod, msg),
-                 sizeof line - n);
+    n += written(
+        snprintf(line + n, sizeof line - n, " mod=%s msg=\"%s\" ", mod, msg),
+        sizeof line - n);
     va_start(ap, fmt);
-    n += written(vsnprintf(line + n, sizeof line - n, fmt, ap),
-                 sizeof line - n);
+    n +=
+        written(vsnprintf(line + n, sizeof line - n, fmt, ap), sizeof line - n);
     va_end(ap);
     if (n == sizeof line - 1)
         memcpy(line + sizeof line - sizeof cut, cut, sizeof cut); /* I2 */

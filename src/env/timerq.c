@@ -7,9 +7,9 @@
  *      from its I/O.
  *
  * For I2 the run remembers the sequence number that the heap will give next and
- * stops at the first timer that has it or a later one.  A timer that was due but
- * stands behind such a newcomer fires in the next run, after the newcomer: the
- * order promised in env.h holds across runs. */
+ * stops at the first timer that has it or a later one.  A timer that was due
+ * but stands behind such a newcomer fires in the next run, after the newcomer:
+ * the order promised in env.h holds across runs. */
 #include "env/timerq.h"
 
 #include "base/assert.h"

@@ -9,10 +9,11 @@
  *     wire    |header|aaaa|<parts[0]>|bbb|<parts[1]>|cc|
  *
  *  I1  parts are in order of `at`, and header <= at <= body.len.
- *  I2  bytes = body.len + sum of parts[].len once sealed, and the checksum covers
- *      the wire order from offset 8 on.
- *  I3  The decoder reads no byte that is not there, takes no length on trust (it
- *      never allocates) and hands out nothing before the checksum has matched.
+ *  I2  bytes = body.len + sum of parts[].len once sealed, and the checksum
+ *      covers the wire order from offset 8 on.
+ *  I3  The decoder reads no byte that is not there, takes no length on trust
+ *      (it never allocates) and hands out nothing before the checksum has
+ *      matched.
  *
  * The format is in frame.h. */
 #include "peer/frame.h"
@@ -197,8 +198,8 @@ int frame_decode(struct slice in, struct frame_head *ret_head,
         return KV_ECORRUPT; /* I3 */
     *ret_head = (struct frame_head){ .kind = in.p[OFF_KIND],
                                      .group = get_u32le(in.p + OFF_GROUP) };
-    *ret_payload = slice_make(in.p + FRAME_HEAD_BYTES,
-                              bytes - FRAME_HEAD_BYTES);
+    *ret_payload =
+        slice_make(in.p + FRAME_HEAD_BYTES, bytes - FRAME_HEAD_BYTES);
     *ret_used = bytes;
     return 0;
 }

@@ -71,8 +71,8 @@ void frame_put_blob(struct frame *f, struct blob *b, size_t off, size_t len);
 /* Bytes on the wire so far, header included: what to hold against
  * FRAME_BYTES_MAX while appending. */
 size_t frame_bytes(const struct frame *f);
-/* Compute length and checksum.  No appends afterwards.  The frame must not exceed
- * FRAME_BYTES_MAX: asserted, the caller bounds what it puts in. */
+/* Compute length and checksum.  No appends afterwards.  The frame must not
+ * exceed FRAME_BYTES_MAX: asserted, the caller bounds what it puts in. */
 void frame_seal(struct frame *f);
 /* The sealed frame as parts for a gathered write; returns how many of `max`
  * were written (frame_n_parts tells how many there are). */
@@ -84,9 +84,10 @@ unsigned frame_rest(const struct frame *f, size_t skip, struct slice *ret,
 
 /* Incremental decoder over a byte stream, which trusts nothing.  On success the
  * first *ret_used bytes of in make up one frame, whose payload borrows from in.
- * KV_EAGAIN: more bytes are needed (*ret_used then holds how many in all, if known,
- * else 0; at most FRAME_BYTES_MAX).  KV_EPROTO: length or flags, KV_EVERSION: version,
- * KV_ECORRUPT: checksum.  Bad heads are found as soon as the head is there. */
+ * KV_EAGAIN: more bytes are needed (*ret_used then holds how many in all, if
+ * known, else 0; at most FRAME_BYTES_MAX).  KV_EPROTO: length or flags,
+ * KV_EVERSION: version, KV_ECORRUPT: checksum.  Bad heads are found as soon as
+ * the head is there. */
 int frame_decode(struct slice in, struct frame_head *ret_head,
                  struct slice *ret_payload, size_t *ret_used);
 

@@ -1,27 +1,27 @@
 /* The links of one node: its listener, the peers it knows, who may come in.
  *
- * Each peer has at most one way out (mine to it: peer->out, link_dial.c) and one
- * way in (its to me: peer->in).  Inbound connections are strangers until their
- * HELLO has been accepted.
+ * Each peer has at most one way out (mine to it: peer->out, link_dial.c) and
+ * one way in (its to me: peer->in).  Inbound connections are strangers until
+ * their HELLO has been accepted.
  *
  *  I1  peer->in is READY and inbound, and every READY inbound connection is its
- *      peer's `in`: a newer one replaces the older, whose unread frames are lost
- *      with it (S3).  Connections are numbered as they are accepted, which is the
- *      order in which the peer opened them, so that a HELLO that was delayed cannot
- *      replace a younger connection.
- *  I2  At most LINK_STRANGERS_MAX strangers: one more drops the oldest.  An idle
- *      stranger cannot keep peers out, who say HELLO at once.
- *  I3  n_open counts the listener, each dial and each connection until it has closed;
- *      links_close is complete when it is 0.
+ *      peer's `in`: a newer one replaces the older, whose unread frames are
+ *      lost with it (S3).  Connections are numbered as they are accepted, which
+ *      is the order in which the peer opened them, so that a HELLO that was
+ *      delayed cannot replace a younger connection.
+ *  I2  At most LINK_STRANGERS_MAX strangers: one more drops the oldest.  An
+ *      idle stranger cannot keep peers out, who say HELLO at once.
+ *  I3  n_open counts the listener, each dial and each connection until it has
+ *      closed; links_close is complete when it is 0.
  *  I4  Once `closing`, nothing of links_ops is called.
  *
  * What a peer must prove is little: cluster id and a known node id.  That keeps
  * mistakes out (two clusters, swapped addresses, a copied data directory), not
  * enemies; the peer port belongs on a private network.
  *
- * A peer whose instance id changed comes from a rebuilt data directory.  The link
- * accepts it and says so in the log; whether such a node may vote is decided by those
- * who own its groups.
+ * A peer whose instance id changed comes from a rebuilt data directory.  The
+ * link accepts it and says so in the log; whether such a node may vote is
+ * decided by those who own its groups.
  *
  * A crash loses all queued frames.  Nothing here promises delivery. */
 #include "peer/link.h"
@@ -47,8 +47,7 @@ static void check_peer(const struct peer *p)
     ASSERT(p->in == NULL || !p->in->outbound);
     ASSERT(p->out == NULL || p->out->outbound);
     ASSERT(p->out == NULL || p->dial == NULL);
-    ASSERT(!env_timer_armed(&p->retry) ||
-           (p->out == NULL && p->dial == NULL));
+    ASSERT(!env_timer_armed(&p->retry) || (p->out == NULL && p->dial == NULL));
 }
 
 void link__check(const struct links *l)
@@ -63,7 +62,7 @@ void link__check(const struct links *l)
 
 /* ---- the handshake, listener's side ---- */
 
-/* Strangers can be many: one line a second, with the number of those left out. */
+/* Strangers can be many: one line a second, with the number left out. */
 void link__log_refusal(struct conn *c, const char *why, uint64_t node)
 {
     struct links *l = c->l;
@@ -71,16 +70,15 @@ void link__log_refusal(struct conn *c, const char *why, uint64_t node)
     char address[ADDRESS_BYTES];
     char quoted[2 * ADDRESS_BYTES];
 
-    if (l->refusal_logged &&
-        now - l->refusal_logged_ms < LINK_REFUSAL_LOG_MS) {
+    if (l->refusal_logged && now - l->refusal_logged_ms < LINK_REFUSAL_LOG_MS) {
         l->refusals_unlogged++;
         return;
     }
     env_stream_peer(l->env, c->stream, address, sizeof address);
     log_event(l->env, ENV_LOG_WARN, "link", "inbound connection refused",
               "why=%s from=%s node=%" PRIu64 " also_refused=%" PRIu64,
-              log_quote(quoted, sizeof quoted, slice_str(why)), address,
-              node, l->refusals_unlogged);
+              log_quote(quoted, sizeof quoted, slice_str(why)), address, node,
+              l->refusals_unlogged);
     l->refusal_logged = true;
     l->refusal_logged_ms = now;
     l->refusals_unlogged = 0;
@@ -107,8 +105,7 @@ static enum link_refusal judge(const struct links *l,
         return LINK_REFUSED_RECEIVER;
     if (peer_of(l, h->node_id) == NULL)
         return LINK_REFUSED_UNKNOWN;
-    if (h->version_min > LINK_VERSION_MAX ||
-        h->version_max < LINK_VERSION_MIN)
+    if (h->version_min > LINK_VERSION_MAX || h->version_max < LINK_VERSION_MIN)
         return LINK_REFUSED_VERSION;
     return LINK_ACCEPTED;
 }
@@ -319,8 +316,7 @@ uint16_t links_port(const struct links *l)
     return env_listener_port(l->env, l->listener);
 }
 
-void links_add(struct links *l, uint64_t peer, const char *host,
-               uint16_t port)
+void links_add(struct links *l, uint64_t peer, const char *host, uint16_t port)
 {
     struct peer *p = MEM_NEW(struct peer);
 
@@ -376,8 +372,7 @@ void links_flush(struct links *l)
 
     if (l->closing)
         return;
-    for (link = l->peer_list.next; link != &l->peer_list;
-         link = link->next) {
+    for (link = l->peer_list.next; link != &l->peer_list; link = link->next) {
         struct peer *p = CONTAINER_OF(link, struct peer, link);
 
         if (p->out != NULL)

@@ -2,10 +2,11 @@
  *
  * What node A sends to B travels on the connection A opened to B; B's answers
  * travel on the one B opened to A.  So each direction is FIFO.  A connection
- * begins with a handshake (link_hello.c has the bytes): the dialler says who it is,
- * to which cluster it belongs and whom it means, the listener accepts or says why not
- * and closes.  A newer connection of the same peer replaces the older one: frames of the
- * old one that are still unread are discarded (host rule S3 of the design wants that).
+ * begins with a handshake (link_hello.c has the bytes): the dialler says who it
+ * is, to which cluster it belongs and whom it means, the listener accepts or
+ * says why not and closes.  A newer connection of the same peer replaces the
+ * older one: frames of the old one that are still unread are discarded (host
+ * rule S3 of the design wants that).
  *
  * Queues are bounded in bytes.  link_send refuses when the queue is full or the
  * link is down: Raft copes with the loss, requests get KV_EBUSY.
@@ -40,8 +41,8 @@ struct links_ops {
     /* My connection TO the peer came up (ready to send) or went down. */
     void (*up)(void *ctx, uint64_t peer);
     void (*down)(void *ctx, uint64_t peer, int reason);
-    /* The peer's connection to me ended by reset or end of file: its process may be
-     * gone.  Not called when a newer connection replaced it. */
+    /* The peer's connection to me ended by reset or end of file: its process
+     * may be gone.  Not called when a newer connection replaced it. */
     void (*lost)(void *ctx, uint64_t peer);
 };
 
@@ -49,26 +50,28 @@ struct links; /* opaque */
 
 #define LINK_STRANGERS_MAX 64u /* inbound connections that have not said HELLO */
 
-/* Listen and be ready for peers.  cfg is copied; ops and its ctx are borrowed for the
- * life of the links.  Errors as env_listen. */
+/* Listen and be ready for peers.  cfg is copied; ops and its ctx are borrowed
+ * for the life of the links.  Errors as env_listen. */
 int links_open(struct env *env, const struct link_config *cfg, const struct links_ops *ops, void *ctx, struct links **ret);
 /* The port listened on, of use when cfg->port was 0. */
 uint16_t links_port(const struct links *l);
-/* Know a peer (not myself, not one known already) and keep a connection to it from now
- * on.  Without a call for it, a node is a stranger and its connections are refused. */
+/* Know a peer (not myself, not one known already) and keep a connection to it
+ * from now on.  Without a call for it, a node is a stranger and its connections
+ * are refused. */
 void links_add(struct links *l, uint64_t peer, const char *host, uint16_t port);
 bool links_is_up(const struct links *l, uint64_t peer);
 /* Instance id the peer said in its latest handshake; 0 if never connected. */
 uint64_t links_instance(const struct links *l, uint64_t peer);
-/* Queue a sealed frame and take ownership of it in every case.  0, KV_ECONN (down or
- * unknown: dropped) or KV_EBUSY (full: dropped).  Written at links_flush. */
+/* Queue a sealed frame and take ownership of it in every case.  0, KV_ECONN
+ * (down or unknown: dropped) or KV_EBUSY (full: dropped).  Written at
+ * links_flush. */
 int links_send(struct links *l, uint64_t peer, struct frame *f);
 /* Write out what is queued.  The node calls it at the end of each turn. */
 void links_flush(struct links *l);
 /* Bytes queued for a peer. */
 size_t links_queued(const struct links *l, uint64_t peer);
-/* Stop listening, close every connection.  No function of links_ops runs from here on;
- * cb when all is closed and l is freed. */
+/* Stop listening, close every connection.  No function of links_ops runs from
+ * here on; cb when all is closed and l is freed. */
 void links_close(struct links *l, env_close_cb cb, void *ctx);
 
 #endif

@@ -5,23 +5,23 @@
  *       +------------> CLOSING <------+
  *                         | stream closed: link__on_closed, freed
  *
- *  I1  Reading.  Complete frames are handed up straight from the read buffer.  Only
- *      the beginning of an unfinished frame is copied to `in`, and then only the
- *      bytes that finish it, so `in` never holds more than one frame and never
- *      more than was received, whatever length was announced.
+ *  I1  Reading.  Complete frames are handed up straight from the read buffer.
+ *      Only the beginning of an unfinished frame is copied to `in`, and then
+ *      only the bytes that finish it, so `in` never holds more than one frame
+ *      and never more than was received, whatever length was announced.
  *  I2  Before the handshake no frame may be longer than LINK_HELLO_BYTES_MAX.
- *  I3  Writing.  `out` keeps each frame until all its bytes are with the socket;
- *      front_done says how much of the first one is.  At most one env_write is
- *      pending; until it completes nobody else writes.
- *  I4  In CLOSING nothing is handed up, and queued frames stay until the stream has
- *      closed, because a pending write may still borrow their bytes.
+ *  I3  Writing.  `out` keeps each frame until all its bytes are with the
+ *      socket; front_done says how much of the first one is.  At most one
+ *      env_write is pending; until it completes nobody else writes.
+ *  I4  In CLOSING nothing is handed up, and queued frames stay until the stream
+ *      has closed, because a pending write may still borrow their bytes.
  *
- * One flush gathers up to LINK_GATHER_PARTS parts of as many frames as there are
- * into one writev.  What the socket does not take waits in an env_write.
+ * One flush gathers up to LINK_GATHER_PARTS parts of as many frames as there
+ * are into one writev.  What the socket does not take waits in an env_write.
  *
- * Both ends send a PING when they have sent nothing for ping_ms, and both drop a
- * connection that was silent for LINK_SILENT_PINGS times that: a dead network is
- * noticed from either side whoever has something to say. */
+ * Both ends send a PING when they have sent nothing for ping_ms, and both drop
+ * a connection that was silent for LINK_SILENT_PINGS times that: a dead network
+ * is noticed from either side whoever has something to say. */
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -63,9 +63,9 @@ static void deliver(struct conn *c, const struct frame_head *head,
     l->ops->frame(l->ctx, c->peer->id, head, payload);
 }
 
-/* Decode and deliver the frame at the front of in and return its size.  Or return 0:
- * either c is closing, or it is not whole yet and c->want says how long it will
- * be, as far as its bytes tell. */
+/* Decode and deliver the frame at the front of in and return its size.  Or
+ * return 0: either c is closing, or it is not whole yet and c->want says how
+ * long it will be, as far as its bytes tell. */
 static size_t take(struct conn *c, struct slice in)
 {
     struct frame_head head;
@@ -175,8 +175,7 @@ static void advance(struct conn *c, size_t n)
 }
 
 static unsigned gather(const struct conn *c,
-                       struct slice parts[LINK_GATHER_PARTS],
-                       size_t *ret_bytes)
+                       struct slice parts[LINK_GATHER_PARTS], size_t *ret_bytes)
 {
     const struct list *link;
     size_t skip = c->front_done;

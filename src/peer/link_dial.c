@@ -5,13 +5,14 @@
  *      |       v             v                v
  *      +---- waiting <------------------------+
  *
- *  I1  In each state exactly one thing is there that will move it on: the dial, the
- *      connection, or the retry timer; none once the links are closing.
+ *  I1  In each state exactly one thing is there that will move it on: the dial,
+ *      the connection, or the retry timer; none once the links are closing.
  *  I2  The n-th failure in a row is followed by a wait of half to all of
- *      min(retry_ms_max, retry_ms_min * 2^n), drawn at random so that the nodes of a
- *      cluster do not dial in step.  Being up resets n.
+ *      min(retry_ms_max, retry_ms_min * 2^n), drawn at random so that the nodes
+ *      of a cluster do not dial in step.  Being up resets n.
  *  I3  A peer that has just greeted us is alive: the wait ends at once.
- *  I4  A failure is logged when it differs from the last one, not at each attempt. */
+ *  I4  A failure is logged when it differs from the last one, not at each
+ *      attempt. */
 #include <inttypes.h>
 
 #include "base/assert.h"
@@ -100,8 +101,8 @@ void peer__dial(struct peer *p)
     ASSERT(p->dial == NULL);
     ASSERT(p->out == NULL);
     ASSERT(!env_timer_armed(&p->retry));
-    rv = env_dial(l->env, p->host, p->port, l->cfg.dial_timeout_ms,
-                  on_dialed, p, &p->dial);
+    rv = env_dial(l->env, p->host, p->port, l->cfg.dial_timeout_ms, on_dialed,
+                  p, &p->dial);
     if (rv != 0) {
         p->dial = NULL;
         log_failure(p, rv, kv_strerror(rv));
@@ -156,8 +157,7 @@ void peer__on_ack(struct conn *c, struct slice payload)
     p->n_failures = 0;
     p->logged = 0;
     log_event(l->env, ENV_LOG_INFO, "link", "up",
-              "peer=%" PRIu64 " instance=%016" PRIx64, p->id,
-              ack.instance_id);
+              "peer=%" PRIu64 " instance=%016" PRIx64, p->id, ack.instance_id);
     l->ops->up(l->ctx, p->id);
 }
 
@@ -171,8 +171,7 @@ void peer__out_closed(struct peer *p, bool was_ready, int reason)
         return;
     if (was_ready)
         log_event(l->env, ENV_LOG_INFO, "link", "down",
-                  "peer=%" PRIu64 " why=\"%s\"", p->id,
-                  kv_strerror(reason));
+                  "peer=%" PRIu64 " why=\"%s\"", p->id, kv_strerror(reason));
     else if (reason != KV_EMISMATCH) /* peer__on_ack logged those */
         log_failure(p, reason, kv_strerror(reason));
     wait_to_retry(p);

@@ -13,13 +13,13 @@
  *   off 32  u64  node id meant
  *   off 40  u64  feature bits
  *
- *  I1  Fields are only ever appended: a decoder ignores what follows the fields it
- *      knows, so that nodes of neighbouring releases can greet each other.
- *  I2  Feature bits are what the sender can do; what both have may be used.  None
- *      is defined yet.
+ *  I1  Fields are only ever appended: a decoder ignores what follows the fields
+ *      it knows, so that nodes of neighbouring releases can greet each other.
+ *  I2  Feature bits are what the sender can do; what both have may be used.
+ *      None is defined yet.
  *
- * The version range is about what travels after the handshake; the handshake itself
- * is bound to FRAME_VERSION. */
+ * The version range is about what travels after the handshake; the handshake
+ * itself is bound to FRAME_VERSION. */
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/err.h"
@@ -96,8 +96,8 @@ int link__ack_decode(struct slice payload, struct link_ack *ret)
 const char *link__refusal_text(uint32_t refusal)
 {
     switch (refusal) {
-#define X(name, value, text)    \
-    case LINK_REFUSED_##name: \
+#define X(name, value, text)                                                   \
+    case LINK_REFUSED_##name:                                                  \
         return text;
         LINK_REFUSAL_MAP(X)
 #undef X

@@ -10,9 +10,9 @@
 
 #define LINK_SILENT_PINGS 5u       /* ping intervals without a byte: dropped */
 #define LINK_HELLO_BYTES_MAX 1024u /* a frame of the handshake, whole */
-#define LINK_IN_KEEP_BYTES 65536u  /* memory a connection keeps for partial frames */
+#define LINK_IN_KEEP_BYTES 65536u  /* kept for partial frames */
 #define LINK_GATHER_PARTS 256u     /* parts of one write */
-#define LINK_REFUSAL_LOG_MS 1000u  /* at most one line about strangers in this time */
+#define LINK_REFUSAL_LOG_MS 1000u  /* between lines about strangers */
 
 /* ---- the handshake (link_hello.c) ---- */
 
@@ -20,11 +20,11 @@
 #define LINK_VERSION_MAX 1u
 
 /* X(name, value on the wire, text).  Values never change once released. */
-#define LINK_REFUSAL_MAP(X)                                                  \
-    X(CLUSTER, 1, "belongs to another cluster")                              \
-    X(RECEIVER, 2, "meant another node: the address leads to the wrong one") \
-    X(SELF, 3, "is this node itself: two nodes have the same id")            \
-    X(VERSION, 4, "no common protocol version")                              \
+#define LINK_REFUSAL_MAP(X)                                                    \
+    X(CLUSTER, 1, "belongs to another cluster")                                \
+    X(RECEIVER, 2, "meant another node: the address leads to the wrong one")   \
+    X(SELF, 3, "is this node itself: two nodes have the same id")              \
+    X(VERSION, 4, "no common protocol version")                                \
     X(UNKNOWN, 5, "node is not a member of this cluster")
 
 enum link_refusal {
@@ -59,7 +59,7 @@ const char *link__refusal_text(uint32_t refusal);
 /* ---- connections (link_conn.c) ---- */
 
 enum conn_state {
-    CONN_HELLO,  /* handshake under way */
+    CONN_HELLO, /* handshake under way */
     CONN_READY,
     CONN_CLOSING /* until the stream has closed */
 };
@@ -72,19 +72,19 @@ struct conn {
     bool outbound;             /* I dialled */
     enum conn_state state;
     bool was_ready;
-    int reason;                /* why closing, KV_E* */
-    uint64_t seq;              /* in order of accepting and dialling */
-    struct buf in;             /* the beginning of an unfinished frame */
-    size_t want;               /* its size, as far as known */
-    struct list out;           /* of frame, sealed */
-    size_t out_bytes;          /* of whole frames in out */
-    size_t front_done;         /* bytes of the first that are written */
+    int reason;        /* why closing, KV_E* */
+    uint64_t seq;      /* in order of accepting and dialling */
+    struct buf in;     /* the beginning of an unfinished frame */
+    size_t want;       /* its size, as far as known */
+    struct list out;   /* of frame, sealed */
+    size_t out_bytes;  /* of whole frames in out */
+    size_t front_done; /* bytes of the first that are written */
     struct env_write write;
-    bool writing;              /* write is pending ... */
-    size_t writing_bytes;      /* ... for this many */
-    bool wrote;                /* since the last tick */
-    uint64_t heard_ms;         /* last byte received */
-    struct env_timer timer;    /* HELLO: deadline; READY: tick each ping_ms */
+    bool writing;           /* write is pending ... */
+    size_t writing_bytes;   /* ... for this many */
+    bool wrote;             /* since the last tick */
+    uint64_t heard_ms;      /* last byte received */
+    struct env_timer timer; /* HELLO: deadline; READY: tick each ping_ms */
 };
 
 /* Take over stream and start reading. */
@@ -107,15 +107,15 @@ struct peer {
     struct list link; /* l->peer_list, in order of links_add */
     struct links *l;
     uint64_t id;
-    char *host;       /* owned */
+    char *host; /* owned */
     uint16_t port;
     uint64_t instance;     /* 0: never heard */
     struct conn *out;      /* mine to it, or NULL */
     struct conn *in;       /* its to me, READY, or NULL */
     struct env_dial *dial; /* or NULL */
     struct env_timer retry;
-    unsigned n_failures;   /* dials and handshakes since it was last up */
-    int logged;            /* the last failure written to the log */
+    unsigned n_failures; /* dials and handshakes since it was last up */
+    int logged;          /* the last failure written to the log */
 };
 
 struct links {
@@ -125,16 +125,16 @@ struct links {
     void *ctx;
     struct rng rng; /* jitter */
     struct env_listener *listener;
-    struct map peers;         /* id -> struct peer, owned */
-    struct list peer_list;    /* the same, in order of links_add */
-    struct list strangers;    /* inbound conns in CONN_HELLO, oldest first */
+    struct map peers;      /* id -> struct peer, owned */
+    struct list peer_list; /* the same, in order of links_add */
+    struct list strangers; /* inbound conns in CONN_HELLO, oldest first */
     unsigned n_strangers;
-    struct list conns;        /* all others */
+    struct list conns; /* all others */
     uint64_t next_seq;
     uint64_t refusal_logged_ms;
-    bool refusal_logged;      /* ever */
+    bool refusal_logged; /* ever */
     uint64_t refusals_unlogged;
-    unsigned n_open;          /* listener, dials and conns not yet closed */
+    unsigned n_open; /* listener, dials and conns not yet closed */
     bool closing;
     env_close_cb close_cb;
     void *close_ctx;
@@ -143,7 +143,7 @@ struct links {
 /* link.c */
 void link__check(const struct links *l);
 void link__released(struct links *l); /* one of n_open has closed */
-void link__on_closed(struct conn *c); /* c's stream has closed; c is freed next */
+void link__on_closed(struct conn *c); /* c is freed next */
 void link__on_hello(struct conn *c, struct slice payload);
 void link__log_refusal(struct conn *c, const char *why, uint64_t node);
 void link__saw_instance(struct peer *p, uint64_t instance);

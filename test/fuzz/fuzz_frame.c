@@ -1,12 +1,12 @@
 /* What a peer's bytes can do to the frame decoder and the handshake.
  *
- * Input: one byte of options, then a byte stream as it would arrive.  With bit 0
- * the checksum of each complete frame is set right first, because a fuzzer does
- * not find CRCs; without it, the checksum is the fuzzer's.
+ * Input: one byte of options, then a byte stream as it would arrive.  With bit
+ * 0 the checksum of each complete frame is set right first, because a fuzzer
+ * does not find CRCs; without it, the checksum is the fuzzer's.
  *
  *  P1  Nothing is read beyond the input (the sanitizer watches).
- *  P2  A prefix of a stream decodes to the same frame or asks for more, and what it
- *      asks for is never more than FRAME_BYTES_MAX.
+ *  P2  A prefix of a stream decodes to the same frame or asks for more, and
+ *      what it asks for is never more than FRAME_BYTES_MAX.
  *  P3  A frame that decodes, built again from its head and payload, is the same
  *      bytes.
  *  P4  The handshake's decoders accept what their encoders make of what they

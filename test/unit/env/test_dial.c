@@ -35,8 +35,7 @@ static void count_closed(void *ctx)
 static void dial(struct fx *fx, const char *host, uint16_t port,
                  uint64_t timeout_ms)
 {
-    CHECK_EQ(env_dial(fx->u.env, host, port, timeout_ms, on_over, fx,
-                      &fx->d),
+    CHECK_EQ(env_dial(fx->u.env, host, port, timeout_ms, on_over, fx, &fx->d),
              0);
     CHECK_EQ(fx->n_over, 0); /* not inside the call */
 }

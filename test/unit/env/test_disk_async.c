@@ -49,10 +49,8 @@ static void on_done(struct env_io *io)
 static void req_init(struct req *r, struct fx *fx, unsigned id)
 {
     *r = (struct req){ .fx = fx, .id = id };
-    r->io = (struct env_io){ .file = fx->f,
-                             .status = 1,
-                             .cb = on_done,
-                             .data = r };
+    r->io =
+        (struct env_io){ .file = fx->f, .status = 1, .cb = on_done, .data = r };
 }
 
 static void submit(struct req *r, uint64_t off, const void *p, size_t n)

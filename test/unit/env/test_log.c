@@ -53,8 +53,7 @@ TEST(log, times_before_1970_keep_their_milliseconds)
 
     wall = -1;
     log_event(&env, ENV_LOG_ERROR, "m", "x", "%s", "");
-    CHECK(strncmp(last, "ts=1969-12-31T23:59:59.999Z level=error ", 40) ==
-          0);
+    CHECK(strncmp(last, "ts=1969-12-31T23:59:59.999Z level=error ", 40) == 0);
 }
 
 TEST(log, lines_below_the_level_are_not_built)

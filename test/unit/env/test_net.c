@@ -92,8 +92,7 @@ static void listen_open(struct fx *fx)
     memset(fx, 0, sizeof *fx);
     until_open(&fx->u);
     fx->srv.u = fx->cli.u = &fx->u;
-    CHECK_EQ(env_listen(fx->u.env, "127.0.0.1", 0, on_accept, fx, &fx->l),
-             0);
+    CHECK_EQ(env_listen(fx->u.env, "127.0.0.1", 0, on_accept, fx, &fx->l), 0);
     fx->port = env_listener_port(fx->u.env, fx->l);
     CHECK(fx->port != 0);
 }
@@ -104,9 +103,9 @@ static void pair_open(struct fx *fx)
     struct env_dial *d;
 
     listen_open(fx);
-    CHECK_EQ(env_dial(fx->u.env, "127.0.0.1", fx->port, 60000, on_dialed,
-                      fx, &d),
-             0);
+    CHECK_EQ(
+        env_dial(fx->u.env, "127.0.0.1", fx->port, 60000, on_dialed, fx, &d),
+        0);
     CHECK_EQ(fx->n_dialed, 0);
     until(&fx->u, &fx->n_dialed, 1);
     until(&fx->u, &fx->n_accepted, 1);
@@ -336,8 +335,7 @@ TEST(env_net, queued_writes_go_out_whole_and_in_order)
         const uint8_t *from = bytes + k * (N / 3);
 
         for (unsigned i = 0; i < PARTS; i++)
-            parts[i] = slice_make(from + i * (N / 3 / PARTS),
-                                  N / 3 / PARTS);
+            parts[i] = slice_make(from + i * (N / 3 / PARTS), N / 3 / PARTS);
         parts[PARTS - 1].n += N / 3 % PARTS;
         sent_init(&s[k], (char)('a' + k), trace, &n);
         CHECK_EQ(env_stream_write(fx.u.env, fx.cli.s, &s[k].w, parts, PARTS),
@@ -448,8 +446,7 @@ TEST(env_net, an_ipv6_listener_names_its_peers_in_brackets)
         test_skip("no IPv6 loopback here");
     }
     fx.port = env_listener_port(fx.u.env, fx.l);
-    CHECK_EQ(env_dial(fx.u.env, "::1", fx.port, 60000, on_dialed, &fx, &d),
-             0);
+    CHECK_EQ(env_dial(fx.u.env, "::1", fx.port, 60000, on_dialed, &fx, &d), 0);
     until(&fx.u, &fx.n_dialed, 1);
     until(&fx.u, &fx.n_accepted, 1);
     snprintf(want, sizeof want, "[::1]:%u", (unsigned)fx.port);
@@ -466,8 +463,7 @@ TEST(env_net, an_address_in_use_or_not_numeric_is_refused)
     struct env_listener *other;
 
     listen_open(&fx);
-    CHECK_EQ(env_listen(fx.u.env, "127.0.0.1", fx.port, on_accept, &fx,
-                        &other),
+    CHECK_EQ(env_listen(fx.u.env, "127.0.0.1", fx.port, on_accept, &fx, &other),
              KV_EADDRINUSE);
     CHECK_EQ(env_listen(fx.u.env, "localhost", 0, on_accept, &fx, &other),
              KV_EINVAL);
@@ -484,16 +480,14 @@ TEST(env_net, an_address_is_free_again_once_its_listener_has_closed)
     pair_open(&fx); /* with a connection, as a restart would have */
     env_listener_close(fx.u.env, fx.l, count_closed, &n);
     until(&fx.u, &n, 1);
-    CHECK_EQ(env_listen(fx.u.env, "127.0.0.1", fx.port, on_accept, &fx,
-                        &fx.l),
+    CHECK_EQ(env_listen(fx.u.env, "127.0.0.1", fx.port, on_accept, &fx, &fx.l),
              0);
     fx_close(&fx);
 }
 
 static int connect_raw(uint16_t port)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET,
-                              .sin_port = htons(port) };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     CHECK(fd >= 0);

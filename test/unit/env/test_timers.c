@@ -234,7 +234,7 @@ struct turns {
     struct trace *tr;
     unsigned left; /* turns that wake again */
     struct env_work work;
-    bool submit;   /* work in the first turn */
+    bool submit; /* work in the first turn */
 };
 
 static void on_turn(void *data)
@@ -350,9 +350,8 @@ TEST(env_turn, turns_that_always_wake_again_do_not_starve_io)
     struct turns t = { .tr = &tr, .left = 1, .submit = true };
 
     open_env(&tr);
-    t.work = (struct env_work){
-        .run = work_nothing, .done = work_seen, .data = &t
-    };
+    t.work =
+        (struct env_work){ .run = work_nothing, .done = work_seen, .data = &t };
     env_on_turn(tr.env, busy_turn, &t);
     env_wake(tr.env);
     env_uv_run(tr.env);

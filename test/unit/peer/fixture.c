@@ -269,9 +269,9 @@ void raw_dial(struct raw *r, struct fix *fix, uint16_t port)
 {
     memset(r, 0, sizeof *r);
     r->fix = fix;
-    CHECK_EQ(env_dial(fix->env, "127.0.0.1", port, 60000, raw_dialed, r,
-                      &r->dial),
-             0);
+    CHECK_EQ(
+        env_dial(fix->env, "127.0.0.1", port, 60000, raw_dialed, r, &r->dial),
+        0);
     fix_until(fix, raw_has_stream, r);
 }
 
@@ -302,9 +302,8 @@ void raw_listen(struct raw *r, struct fix *fix)
 {
     memset(r, 0, sizeof *r);
     r->fix = fix;
-    CHECK_EQ(env_listen(fix->env, "127.0.0.1", 0, raw_accepted, r,
-                        &r->listener),
-             0);
+    CHECK_EQ(
+        env_listen(fix->env, "127.0.0.1", 0, raw_accepted, r, &r->listener), 0);
 }
 
 void raw_write(struct raw *r, const void *p, size_t n)
@@ -320,8 +319,7 @@ void raw_frame(struct raw *r, struct frame *f)
     unsigned n = frame_parts(f, parts, 8);
 
     CHECK_EQ(frame_n_parts(f), n);
-    CHECK_EQ(env_stream_try_write(r->fix->env, r->stream, parts, n),
-             f->bytes);
+    CHECK_EQ(env_stream_try_write(r->fix->env, r->stream, parts, n), f->bytes);
     frame_free(f);
 }
 

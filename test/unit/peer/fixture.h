@@ -17,13 +17,13 @@ struct node {
     struct fix *fix;
     uint64_t id;
     struct link_config cfg;
-    struct links *l;      /* NULL when down */
+    struct links *l; /* NULL when down */
     bool closed;
     unsigned n_up, n_down, n_lost, n_frames;
     int down_reason;
-    uint64_t from;        /* of the last frame */
+    uint64_t from; /* of the last frame */
     struct frame_head head;
-    struct buf got;       /* payloads received, one after the other */
+    struct buf got; /* payloads received, one after the other */
 };
 
 /* A connection without links: dialled by the test or accepted for it. */

@@ -64,8 +64,7 @@ static void small_wire(struct buf *ret)
 /* Set the checksum right again after a change. */
 static void reseal(struct buf *wire)
 {
-    put_u32le(buf_at(wire) + 4,
-              crc32c(0, buf_at(wire) + 8, wire->len - 8));
+    put_u32le(buf_at(wire) + 4, crc32c(0, buf_at(wire) + 8, wire->len - 8));
 }
 
 static int decode(struct slice in)
@@ -243,8 +242,8 @@ TEST(frame, unknown_flags_are_refused)
 TEST(frame, the_format_on_the_wire_is_frozen)
 {
     static const uint8_t golden[] = {
-        0x11, 0,    0,    0,    0xd3, 0x38, 0xe9, 0x2a, 1,   3,   0,
-        0,    5,    0,    0,    0,    'h',  'e',  'l',  'l', 'o',
+        0x11, 0, 0, 0, 0xd3, 0x38, 0xe9, 0x2a, 1,   3,   0,
+        0,    5, 0, 0, 0,    'h',  'e',  'l',  'l', 'o',
     };
     struct buf wire;
 

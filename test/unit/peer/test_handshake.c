@@ -34,8 +34,7 @@ static struct node *one_node(struct fix *fix, struct raw *two)
     fix_open(fix, 1);
     n = &fix->nodes[0];
     raw_listen(two, fix);
-    links_add(n->l, 2, "127.0.0.1",
-              env_listener_port(fix->env, two->listener));
+    links_add(n->l, 2, "127.0.0.1", env_listener_port(fix->env, two->listener));
     return n;
 }
 
@@ -58,10 +57,9 @@ TEST(hello, both_messages_survive_encoding_and_ignore_what_later_ones_add)
                             .instance_id = 6,
                             .receiver_id = 7,
                             .features = 8 };
-    struct link_ack a = { .version = 2,
-                          .node_id = 3,
-                          .instance_id = 4,
-                          .features = 5 };
+    struct link_ack a = {
+        .version = 2, .node_id = 3, .instance_id = 4, .features = 5
+    };
     struct frame *f = link__hello_frame(&h);
     struct link_hello h2;
     struct link_ack a2;
@@ -153,8 +151,7 @@ TEST(hello, a_known_peer_is_accepted_and_its_frames_are_handed_up)
 
 /* Say h to node 1, which must refuse it for this reason, in its log too, and
  * close. */
-static void refused(const struct link_hello *change,
-                    enum link_refusal refusal)
+static void refused(const struct link_hello *change, enum link_refusal refusal)
 {
     struct fix fix;
     struct raw two, r;
@@ -223,7 +220,7 @@ TEST(hello, versions_without_overlap_are_refused)
     refused(&h, LINK_REFUSED_VERSION);
 }
 
-/* Say these bytes as a stranger: the connection must be closed without a word. */
+/* A stranger that says these bytes gets its connection closed, and no word. */
 static void closed_on(const void *p, size_t n)
 {
     struct fix fix;
@@ -565,8 +562,7 @@ TEST(link_out, a_peer_that_accepts_but_does_not_answer_is_given_up)
     n->cfg.dial_timeout_ms = 20;
     node_start(n, 0);
     raw_listen(&two, &fix);
-    links_add(n->l, 2, "127.0.0.1",
-              env_listener_port(fix.env, two.listener));
+    links_add(n->l, 2, "127.0.0.1", env_listener_port(fix.env, two.listener));
     until_count(&fix, &two.n_accepted, 3);
     CHECK_EQ(n->n_up, 0);
     CHECK(fix_logged(&fix, "timed out"));

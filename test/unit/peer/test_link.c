@@ -339,8 +339,7 @@ TEST(link, a_peer_that_falls_silent_is_dropped_in_both_directions)
     a->cfg.ping_ms = 2;
     node_start(a, 0);
     raw_listen(&out, &fix);
-    links_add(a->l, 2, "127.0.0.1",
-              env_listener_port(fix.env, out.listener));
+    links_add(a->l, 2, "127.0.0.1", env_listener_port(fix.env, out.listener));
     until_count(&fix, &out.n_accepted, 1);
     raw_frame(&out, link__ack_frame(&ack));
     raw_dial(&in, &fix, a->cfg.port);
