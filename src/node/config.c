@@ -215,7 +215,7 @@ int config_set(struct config *c, const char *name, const char *value,
                      k->max - 1);
             return KV_EINVAL;
         }
-        strcpy(field(c, k), value);
+        memcpy(field(c, k), value, strlen(value) + 1);
         return 0;
     }
     UNREACHABLE();

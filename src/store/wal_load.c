@@ -312,8 +312,8 @@ static int load_contents(struct wal__load *l)
     l->end_seg = n;
     for (size_t i = 0; i < n; i++) {
         struct wal__segment *s = w->segs[i];
-        uint32_t off;
-        bool sealed;
+        uint32_t off = 0;
+        bool sealed = false;
         int rv = wal__load_segment(l, s);
         if (rv == 0)
             rv = load_records(l, s, &off, &sealed);
