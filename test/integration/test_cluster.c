@@ -1,0 +1,174 @@
+/* Clusters of real processes: serving, placement, refusals, graceful stop. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "integration/cluster.h"
+#include "integration/load.h"
+#include "lib/test.h"
+
+TEST(cluster, any_node_serves_any_key)
+{
+    static struct cluster c;
+    char command[64], want[64];
+
+    cluster_init(&c, 3, 16);
+    cluster_start(&c);
+    for (int i = 0; i < 30; i++) {
+        struct kv_client *w = cluster_client(&c, i % 3);
+        struct kv_client *r = cluster_client(&c, (i + 1) % 3);
+
+        snprintf(command, sizeof command, "SET key%d value%d", i, i);
+        CHECK_STR(cluster_ask(w, command), "OK");
+        snprintf(command, sizeof command, "GET key%d", i);
+        snprintf(want, sizeof want, "value%d", i);
+        CHECK_STR(cluster_ask(r, command), want);
+        kv_close(w);
+        kv_close(r);
+    }
+    cluster_check_digests(&c);
+    cluster_stop(&c);
+}
+
+TEST(cluster, leaders_are_spread_evenly_from_the_start)
+{
+    static struct cluster c;
+    int leads[3] = { 0 };
+
+    cluster_init(&c, 3, 16);
+    cluster_start(&c);
+    for (int i = 0; i < 3; i++)
+        for (int s = 0; s < 16; s++)
+            leads[i] +=
+                strcmp(cluster_shard_field(&c, i, s, "role"), "leader") == 0;
+    for (int i = 0; i < 3; i++)
+        if (leads[i] < 4 || leads[i] > 7)
+            FAIL("leaders: %d %d %d", leads[0], leads[1], leads[2]);
+    cluster_stop(&c);
+}
+
+TEST(cluster, one_node_alone_serves_and_survives_kill)
+{
+    static struct cluster c;
+    struct kv_client *k;
+
+    cluster_init(&c, 1, 4);
+    cluster_start(&c);
+    k = cluster_client(&c, 0);
+    CHECK_STR(cluster_ask(k, "SET a 1"), "OK");
+    CHECK_STR(cluster_ask(k, "INCR a"), "(integer) 2");
+    kv_close(k);
+    for (int round = 0; round < 3; round++) {
+        cluster_kill(&c, 0);
+        cluster_start(&c);
+    }
+    k = cluster_client(&c, 0);
+    CHECK_STR(cluster_ask(k, "GET a"), "2");
+    kv_close(k);
+    cluster_stop(&c);
+}
+
+TEST(cluster, six_nodes_hold_three_replicas_of_each_shard)
+{
+    static struct cluster c;
+    struct kv_client *k;
+    char command[64];
+
+    cluster_init(&c, 6, 16);
+    cluster_start(&c);
+    for (int s = 0; s < 16; s++) {
+        int replicas = 0;
+
+        for (int i = 0; i < 6; i++)
+            replicas += cluster_shard_field(&c, i, s, "role")[0] != '\0';
+        CHECK_EQ(replicas, 3);
+    }
+    for (int i = 0; i < 6; i++) {
+        k = cluster_client(&c, i);
+        snprintf(command, sizeof command, "SET k%d v", i);
+        CHECK_STR(cluster_ask(k, command), "OK");
+        CHECK_STR(cluster_ask(k, "MSET a 1 b 2 c 3 d 4"), "OK");
+        CHECK_STR(cluster_ask(k, "DEL a b c d e"), "(integer) 4");
+        kv_close(k);
+    }
+    k = cluster_client(&c, 0);
+    CHECK_STR(cluster_ask(k, "DBSIZE"), "(integer) 6");
+    kv_close(k);
+    cluster_check_digests(&c);
+    cluster_stop(&c);
+}
+
+TEST(cluster, a_graceful_stop_loses_no_reply_of_the_other_nodes)
+{
+    static struct cluster c;
+    static struct load l;
+    const int nodes[] = { 1, 2 };
+
+    cluster_init(&c, 3, 16);
+    cluster_start(&c);
+    load_start(&l, &c, 4, nodes, 2);
+    load_wait(&l, 200);
+    CHECK_EQ(cluster_stop_node(&c, 0), 0);
+    load_wait(&l, 200);
+    load_stop(&l);
+    for (int i = 0; i < l.n; i++) {
+        CHECK_EQ(l.w[i].n_skipped, 0);
+        CHECK_EQ(l.w[i].refused, 0);
+    }
+    load_verify(&l);
+    load_free(&l);
+    cluster_start_node(&c, 0);
+    cluster_wait(&c);
+    cluster_check_digests(&c);
+    cluster_stop(&c);
+}
+
+TEST(cluster, a_second_process_on_the_data_directory_is_refused)
+{
+    static struct cluster c;
+    static char err[4096];
+
+    cluster_init(&c, 1, 2);
+    cluster_start(&c);
+    CHECK_EQ(cluster_try(&c, 0, NULL, err, sizeof err), 1);
+    CHECK(strstr(err, "held by another process") != NULL);
+    cluster_stop(&c);
+}
+
+TEST(cluster, a_data_directory_of_another_node_or_cluster_is_refused)
+{
+    static struct cluster c;
+    static char err[4096], data[600];
+    const char *as_two[] = { "--data-dir", data, NULL };
+    const char *other_name[] = { "--cluster-name", "other", NULL };
+    const char *other_shards[] = { "--cluster-shards", "8", NULL };
+
+    cluster_init(&c, 3, 4);
+    cluster_start(&c);
+    cluster_stop(&c);
+    snprintf(data, sizeof data, "%s/node-1", c.dir);
+    CHECK_EQ(cluster_try(&c, 1, as_two, err, sizeof err), 1);
+    CHECK(strstr(err, "node") != NULL);
+    CHECK_EQ(cluster_try(&c, 0, other_name, err, sizeof err), 1);
+    CHECK(strstr(err, "cluster") != NULL);
+    CHECK_EQ(cluster_try(&c, 0, other_shards, err, sizeof err), 1);
+    cluster_start(&c);
+    cluster_stop(&c);
+}
+
+TEST(cluster, bad_settings_are_told_and_exit_with_two)
+{
+    static struct cluster c;
+    static char err[4096];
+    const char *bad_value[] = { "--wal-sync", "never", NULL };
+    const char *bad_flag[] = { "--wal-snyc", "always", NULL };
+    const char *no_file[] = { "--config", "/nonexistent/kvd.conf", NULL };
+
+    cluster_init(&c, 1, 1);
+    CHECK_EQ(cluster_try(&c, 0, bad_value, err, sizeof err), 2);
+    CHECK(strstr(err, "'never' is none of always|interval") != NULL);
+    CHECK_EQ(cluster_try(&c, 0, bad_flag, err, sizeof err), 2);
+    CHECK(strstr(err, "unknown flag --wal-snyc") != NULL);
+    CHECK_EQ(cluster_try(&c, 0, no_file, err, sizeof err), 2);
+    CHECK(strstr(err, "/nonexistent/kvd.conf") != NULL);
+}
