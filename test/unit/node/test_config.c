@@ -1,5 +1,6 @@
 /* Settings: defaults, single values, files, contradictions. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -205,4 +206,37 @@ TEST(config, what_is_missing_or_contradicts_is_told)
     CHECK_EQ(set("wal.segment-bytes", "16mb"), 0);
     CHECK_EQ(config_check(&cfg, reason, sizeof reason), KV_EINVAL);
     CHECK(strstr(reason, "twice client.bulk-bytes") != NULL);
+}
+
+TEST(config, the_manual_names_every_setting_and_its_default)
+{
+    static char page[65536];
+    const char *dir = getenv("srcdir");
+    char path[1024], entry[128];
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/man/kvd.conf.5", dir != NULL ? dir : ".");
+    f = fopen(path, "r");
+    CHECK(f != NULL);
+    n = fread(page, 1, sizeof page - 1, f);
+    fclose(f);
+    page[n] = '\0';
+    for (const struct config_key *k = config_keys(); k->name != NULL; k++) {
+        const char *at;
+
+        snprintf(entry, sizeof entry, "\n.B %s\n", k->name);
+        at = strstr(page, entry);
+        if (at == NULL)
+            FAIL("%s is not in kvd.conf(5)", k->name);
+        if (k->def[0] == '\0' || strcmp(k->def, "0") == 0)
+            continue;
+        snprintf(entry, sizeof entry, "Default %s.\n", k->def);
+        n = (size_t)(strstr(at + 1, "\n.TP") != NULL
+                         ? strstr(at + 1, "\n.TP") - at
+                         : strstr(at + 1, "\n.SH") - at);
+        if (strstr(at, entry) == NULL || strstr(at, entry) > at + n)
+            FAIL("the default of %s in kvd.conf(5) is not %s", k->name,
+                 k->def);
+    }
 }
