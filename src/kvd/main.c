@@ -41,10 +41,11 @@ static void on_stopped(void *ctx)
     env_uv_stop(p->env);
 }
 
-static void on_signal(void *ctx)
+static void on_signal(void *ctx, int signum)
 {
     struct program *p = ctx;
 
+    (void)signum;
     if (p->stopping) {
         log_event(p->env, ENV_LOG_WARN, "kvd", "second signal: ending now",
                   "pid=%d", (int)getpid());
