@@ -171,7 +171,7 @@ static void on_accept(void *ctx, struct env_stream *stream)
         link__log_refusal(oldest, "too many connections without a HELLO", 0);
         conn__drop(oldest, KV_EBUSY);
     }
-    conn__new(l, stream, NULL);
+    link__conn_new(l, stream, NULL);
     link__check(l);
 }
 

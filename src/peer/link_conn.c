@@ -279,7 +279,7 @@ static void on_timer(struct env_timer *t)
     c->wrote = false;
 }
 
-struct conn *conn__new(struct links *l, struct env_stream *stream,
+struct conn *link__conn_new(struct links *l, struct env_stream *stream,
                        struct peer *peer)
 {
     struct conn *c = MEM_NEW(struct conn);

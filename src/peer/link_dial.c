@@ -86,7 +86,7 @@ static void on_dialed(void *ctx, int status, struct env_stream *stream)
         wait_to_retry(p);
     } else {
         ASSERT(!l->closing); /* links_close cancels all dials */
-        p->out = conn__new(l, stream, p);
+        p->out = link__conn_new(l, stream, p);
         greet(p);
         link__check(l);
     }

@@ -88,7 +88,7 @@ struct conn {
 };
 
 /* Take over stream and start reading. */
-struct conn *conn__new(struct links *l, struct env_stream *stream,
+struct conn *link__conn_new(struct links *l, struct env_stream *stream,
                        struct peer *peer);
 /* The handshake succeeded. */
 void conn__ready(struct conn *c);
