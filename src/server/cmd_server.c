@@ -184,7 +184,7 @@ static void command_info(struct rq *q)
         const struct cmd_spec *spec = find_name(q->s, q->argv[i]);
 
         if (spec == NULL)
-            reply_nil_array(q->out, q->c->resp);
+            reply_nil(q->out, q->c->resp);
         else
             cmd_put_info(q->out, q->c->resp, spec);
     }

@@ -1,0 +1,337 @@
+/* Connections: order of replies, pieces, limits, ends. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lab.h"
+#include "lib/test.h"
+
+static struct lab lab;
+static struct peer a, b;
+
+static void start(void)
+{
+    lab_open(&lab);
+    peer_open(&a, &lab);
+}
+
+static void finish(void)
+{
+    peer_close(&a);
+    lab_close(&lab);
+}
+
+/* Run until the double holds n requests. */
+static void wait_pending(unsigned n)
+{
+    while (double_pending(lab.router) != n)
+        lab_run(&lab);
+}
+
+TEST(conn, replies_keep_the_order_of_commands_when_results_do_not)
+{
+    char text[64];
+
+    lab_init(&lab);
+    start();
+    double_backwards(lab.router, true);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(text, sizeof text, "SET k%d %d\r\nPING %d\r\n", i, i,
+                       i);
+        peer_send_str(&a, text);
+    }
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(text, sizeof text, "+OK\r\n$%d\r\n%d\r\n",
+                       i < 10 ? 1 : 2, i);
+        peer_expect(&a, text);
+    }
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(text, sizeof text, "GET k%d\r\n", i);
+        peer_send_str(&a, text);
+    }
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(text, sizeof text, "$%d\r\n%d\r\n", i < 10 ? 1 : 2, i);
+        peer_expect(&a, text);
+    }
+    finish();
+}
+
+TEST(conn, an_immediate_reply_waits_for_those_before_it)
+{
+    lab_init(&lab);
+    start();
+    double_hold(lab.router, true);
+    peer_send_str(&a, "GET x\r\nPING\r\nFOO\r\n");
+    wait_pending(1);
+    lab_run(&lab);
+    CHECK_EQ(a.in.len, 0);
+    double_hold(lab.router, false);
+    peer_expect(&a, "$-1\r\n+PONG\r\n-ERR unknown command 'FOO', with args "
+                    "beginning with: \r\n");
+    finish();
+}
+
+TEST(conn, the_version_of_a_reply_is_that_of_its_command)
+{
+    lab_init(&lab);
+    start();
+    double_hold(lab.router, true);
+    peer_send_str(&a, "GET x\r\nHELLO 3 SETNAME y\r\nGET x\r\nRESET\r\n");
+    wait_pending(2);
+    double_hold(lab.router, false);
+    peer_expect(&a, "$-1\r\n%7\r\n");
+    while (strcmp(peer_line(&a), "modules") != 0)
+        ;
+    peer_expect(&a, "*0\r\n_\r\n+RESET\r\n");
+    finish();
+}
+
+TEST(conn, a_request_may_come_byte_by_byte)
+{
+    static const char in[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvw\r\nGET k"
+                             "\r\n";
+
+    lab_init(&lab);
+    start();
+    for (size_t i = 0; i + 1 < sizeof in; i++) {
+        peer_send(&a, slice_make(in + i, 1));
+        lab_run(&lab);
+    }
+    peer_expect(&a, "+OK\r\n$2\r\nvw\r\n");
+    finish();
+}
+
+TEST(conn, a_value_larger_than_all_buffers_passes)
+{
+    static uint8_t value[3 << 20];
+    struct buf in;
+
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (uint8_t)(i * 7 + i / 251);
+    lab_init(&lab);
+    start();
+    buf_init(&in);
+    buf_printf(&in, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%zu\r\n", sizeof value);
+    buf_put(&in, value, sizeof value);
+    buf_put_str(&in, "\r\nGET k\r\n");
+    peer_send(&a, buf_slice(&in));
+    buf_close(&in);
+    peer_expect(&a, "+OK\r\n$3145728\r\n");
+    while (a.in.len < sizeof value + 2)
+        lab_run(&lab);
+    CHECK_MEM(buf_at(&a.in), value, sizeof value);
+    finish();
+}
+
+TEST(conn, quit_is_answered_last_and_closes)
+{
+    lab_init(&lab);
+    start();
+    double_hold(lab.router, true);
+    peer_send_str(&a, "SET k 1\r\nGET k\r\nQUIT\r\nGET never\r\n");
+    wait_pending(2);
+    double_hold(lab.router, false);
+    peer_expect(&a, "+OK\r\n$1\r\n1\r\n+OK\r\n");
+    peer_wait_end(&a);
+    CHECK_EQ(a.in.len, 0);
+    finish();
+}
+
+TEST(conn, more_commands_than_the_pipeline_limit_wait_and_are_all_answered)
+{
+    struct buf in;
+
+    lab_init(&lab);
+    lab.cfg.pipeline_max = 4;
+    start();
+    double_hold(lab.router, true);
+    buf_init(&in);
+    for (int i = 0; i < 50; i++)
+        buf_put_str(&in, "INCR n\r\n");
+    peer_send(&a, buf_slice(&in));
+    wait_pending(4);
+    for (int i = 0; i < 5; i++)
+        lab_run(&lab);
+    CHECK_EQ(double_pending(lab.router), 4);
+    double_hold(lab.router, false);
+    for (int i = 1; i <= 50; i++) {
+        char text[24];
+
+        (void)snprintf(text, sizeof text, ":%d\r\n", i);
+        peer_expect(&a, text);
+    }
+    buf_close(&in);
+    finish();
+}
+
+TEST(conn, a_client_that_does_not_read_is_paused_and_loses_nothing)
+{
+    struct buf in;
+    size_t total = 0, want;
+
+    lab_init(&lab);
+    lab.cfg.pipeline_max = 10;
+    lab.cfg.output_bytes_max = 1u << 20;
+    start();
+    buf_init(&in);
+    buf_printf(&in, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000\r\n");
+    for (int i = 0; i < 10000; i++)
+        buf_put_u8(&in, 'v');
+    buf_put_str(&in, "\r\n");
+    peer_send(&a, buf_slice(&in));
+    peer_expect(&a, "+OK\r\n");
+    buf_clear(&in);
+    for (int i = 0; i < 3000; i++)
+        buf_put_str(&in, "GET k\r\n");
+    peer_stop_reading(&a);
+    peer_send(&a, buf_slice(&in));
+    for (int i = 0; i < 50; i++)
+        lab_run(&lab);
+    CHECK(!a.ended);
+    peer_read_on(&a);
+    want = 3000 * (8 + 10000 + 2);
+    while (total < want && !a.ended) {
+        lab_run(&lab);
+        total += a.in.len;
+        buf_clear(&a.in);
+    }
+    CHECK_EQ(total, want);
+    buf_close(&in);
+    finish();
+}
+
+TEST(conn, output_over_the_limit_closes_the_connection)
+{
+    enum { VALUE_BYTES = 4 << 20 };
+    struct buf in;
+
+    lab_init(&lab);
+    lab.cfg.output_bytes_max = 1 << 20;
+    start();
+    buf_init(&in);
+    buf_printf(&in, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", VALUE_BYTES);
+    memset(buf_grow(&in, VALUE_BYTES), 'v', VALUE_BYTES);
+    buf_put_str(&in, "\r\n");
+    peer_send(&a, buf_slice(&in));
+    peer_expect(&a, "+OK\r\n");
+    double_hold(lab.router, true);
+    peer_stop_reading(&a);
+    peer_send_str(&a, "GET k\r\nGET k\r\nGET k\r\nGET k\r\n");
+    wait_pending(4);
+    double_hold(lab.router, false);
+    wait_pending(0);
+    lab_run(&lab);
+    peer_read_on(&a);
+    peer_wait_end(&a);
+    CHECK(a.in.len < 4 * (size_t)VALUE_BYTES);
+    buf_close(&in);
+    finish();
+}
+
+TEST(conn, a_request_over_the_query_limit_is_refused)
+{
+    lab_init(&lab);
+    lab.cfg.bulk_bytes_max = 1000;
+    lab.cfg.query_bytes_max = 2000;
+    start();
+    peer_send_str(&a, "*9\r\n");
+    for (int i = 0; i < 3; i++) {
+        char bulk[1000];
+
+        memset(bulk, 'x', sizeof bulk);
+        peer_send_str(&a, "$1000\r\n");
+        peer_send(&a, slice_make(bulk, sizeof bulk));
+        peer_send_str(&a, "\r\n");
+    }
+    peer_expect(&a, "-ERR Protocol error: request exceeds the query buffer "
+                    "limit\r\n");
+    peer_wait_end(&a);
+    finish();
+}
+
+TEST(conn, too_many_clients_are_told_so)
+{
+    lab_init(&lab);
+    lab.cfg.clients_max = 1;
+    start();
+    peer_send_str(&a, "PING\r\n");
+    peer_expect(&a, "+PONG\r\n");
+    peer_open(&b, &lab);
+    peer_expect(&b, "-ERR max number of clients reached\r\n");
+    peer_wait_end(&b);
+    peer_close(&b);
+    peer_close(&a);
+    peer_open(&a, &lab);
+    peer_send_str(&a, "PING\r\n");
+    peer_expect(&a, "+PONG\r\n");
+    finish();
+}
+
+TEST(conn, a_client_that_leaves_cancels_what_it_had_in_flight)
+{
+    lab_init(&lab);
+    start();
+    peer_open(&b, &lab);
+    double_hold(lab.router, true);
+    /* Unread bytes make the close a reset. */
+    peer_stop_reading(&b);
+    peer_send_str(&b, "PING\r\nGET a\r\nMGET a b c d e f\r\nSCAN 0\r\n");
+    while (double_pending(lab.router) < 4)
+        lab_run(&lab);
+    lab_run(&lab);
+    CHECK(!server_idle(lab.server));
+    peer_close(&b);
+    wait_pending(0);
+    CHECK(double_canceled(lab.router) >= 4);
+    double_hold(lab.router, false);
+    peer_send_str(&a, "PING\r\n");
+    peer_expect(&a, "+PONG\r\n");
+    CHECK(server_idle(lab.server));
+    finish();
+}
+
+TEST(conn, closing_the_server_cancels_and_closes_all)
+{
+    lab_init(&lab);
+    start();
+    double_hold(lab.router, true);
+    peer_send_str(&a, "GET a\r\nMSET a 1 b 2 c 3\r\n");
+    while (double_pending(lab.router) < 2)
+        lab_run(&lab);
+    server_stop_accepting(lab.server);
+    finish();
+}
+
+TEST(conn, a_server_that_stops_accepting_serves_those_it_has)
+{
+    lab_init(&lab);
+    start();
+    server_stop_accepting(lab.server);
+    lab_run(&lab);
+    peer_send_str(&a, "SET k 1\r\n");
+    peer_expect(&a, "+OK\r\n");
+    finish();
+}
+
+TEST(conn, a_silent_connection_is_closed_after_the_idle_timeout)
+{
+    lab_init(&lab);
+    lab.cfg.idle_timeout_ms = 1;
+    start();
+    peer_wait_end(&a);
+    finish();
+}
+
+TEST(conn, keys_wait_while_the_node_loads)
+{
+    lab_init(&lab);
+    start();
+    lab.loading = true;
+    peer_send_str(&a, "GET k\r\nHELLO x\r\n");
+    peer_expect(&a, "-LOADING the node is reading its log; nothing was done; "
+                    "retry later\r\n-ERR Protocol version is not an integer "
+                    "or out of range\r\n");
+    lab.loading = false;
+    peer_send_str(&a, "GET k\r\n");
+    peer_expect(&a, "$-1\r\n");
+    finish();
+}
