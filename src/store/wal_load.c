@@ -368,6 +368,32 @@ static int settle_file(struct wal__load *l, struct wal__segment *s,
     return 0;
 }
 
+/* Writing goes on at the end; it finds its files open. */
+static int settle_cursor(struct wal__load *l)
+{
+    struct wal *w = l->w;
+    size_t n = w->n_segs;
+    int rv = 0;
+
+    if (l->end_seg < n && !l->dirty) {
+        w->cur = w->segs[l->end_seg];
+        w->cur_off = l->end_off;
+        w->marked = l->last_kind == WAL__MARK ? w->tail : 0;
+    } else {
+        l->end_seg += l->dirty;
+        w->cur = l->end_seg < n ? w->segs[l->end_seg] : wal__seg_plan(w);
+        w->cur_off = WAL__SEG_HEADER;
+    }
+    if (n == 0)
+        w->marked = w->tail = WAL__SEG_HEADER;
+    for (size_t i = l->end_seg; i < n && rv == 0; i++) {
+        rv = wal__seg_open(w, w->segs[i]);
+        if (rv != 0)
+            io_error(l, rv, w->segs[i]->h.seq, "open");
+    }
+    return rv;
+}
+
 static int settle_end(struct wal__load *l)
 {
     struct wal *w = l->w;
@@ -382,21 +408,7 @@ static int settle_end(struct wal__load *l)
         rv = settle_file(l, s, l->dirty ? l->end_off : 0);
     if (rv == 0 && l->end_seg > 0 && l->end_seg < w->n_segs)
         rv = settle_file(l, w->segs[l->end_seg - 1], 0);
-    if (rv != 0)
-        return rv;
-    if (l->dirty)
-        l->end_seg++;
-    if (l->end_seg < w->n_segs && !l->dirty) {
-        w->cur = w->segs[l->end_seg];
-        w->cur_off = l->end_off;
-        w->marked = l->last_kind == WAL__MARK ? w->tail : 0;
-        return 0;
-    }
-    w->cur = l->end_seg < w->n_segs ? w->segs[l->end_seg] : wal__seg_plan(w);
-    w->cur_off = WAL__SEG_HEADER;
-    if (w->cur->h.seq == 1)
-        w->marked = w->tail = WAL__SEG_HEADER;
-    return w->cur->state == WAL__SEG_READY ? wal__seg_open(w, w->cur) : 0;
+    return rv == 0 ? settle_cursor(l) : rv;
 }
 
 /* Keep what can be recycled, remove the rest. */

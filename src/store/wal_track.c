@@ -8,7 +8,8 @@
  * runs, one per segment, so that the first run tells the oldest segment the
  * group needs.
  *
- *     BOOTSTRAP        the group begins, in term 1; it must not exist yet
+ *     BOOTSTRAP        the group begins, in term 1; it has no entry and no vote
+ *                      yet (a crash may have kept a first BOOTSTRAP alone)
  *     HARDSTATE        term and vote; the term never goes back
  *     APPEND i..j      i is last + 1; last becomes j
  *     TRUNCATE i       snap_index < i <= last; last becomes i - 1
@@ -161,7 +162,9 @@ static const char *check_record(const struct wal__track *t,
         return "an index or term is out of range";
     switch (r->kind) {
     case WAL_BOOTSTRAP:
-        return s->term == 0 && s->last == 0 ? NULL : "a group begins twice";
+        return s->term <= 1 && s->vote == 0 && s->last == 0
+                   ? NULL
+                   : "a group begins twice";
     case WAL_HARDSTATE:
         return r->term >= s->term ? NULL : "a group's term goes back";
     case WAL_APPEND:

@@ -124,6 +124,34 @@ TEST(wal, a_group_is_the_fold_of_its_records)
     fix_free(&f);
 }
 
+TEST(wal, a_group_may_begin_again_if_it_had_not_got_further)
+{
+    struct fix f;
+
+    fix_init(&f);
+    fix_open(&f);
+    wal_put_bootstrap(f.w, 1);
+    fix_reopen(&f);
+    wal_put_bootstrap(f.w, 1);
+    wal_put_hardstate(f.w, 1, 1, 0);
+    fix_put(&f, 1, 1, 1, 30);
+    fix_reopen(&f);
+    fix_check_group(&f, 1, 1, 1);
+    CHECK_EQ(wal_find_group(f.w, 1)->term, 1);
+    fix_free(&f);
+}
+
+TEST_ABORTS(wal, a_group_that_has_entries_cannot_begin_again)
+{
+    struct fix f;
+
+    fix_init(&f);
+    fix_open(&f);
+    wal_put_bootstrap(f.w, 1);
+    fix_put(&f, 1, 1, 1, 30);
+    wal_put_bootstrap(f.w, 1);
+}
+
 TEST(wal, truncating_behind_the_end_writes_nothing)
 {
     struct fix f;
