@@ -5,7 +5,7 @@
 #ifndef KV_TEST_SERVER_LAB_H
 #define KV_TEST_SERVER_LAB_H
 
-#include "router_double.h"
+#include "double/router_double.h"
 #include "server/server.h"
 
 struct lab {

@@ -1,4 +1,4 @@
-#include "router_double.h"
+#include "double/router_double.h"
 
 #include "base/assert.h"
 #include "base/list.h"
