@@ -17,6 +17,12 @@
  * Rule S1: if the configuration's only voter is this node, the term is raised
  * and this node's vote written before START.
  *
+ * The preferred leader calls for votes early, and again every one to two
+ * heartbeats, until it leads or hears a leader: at the start of a cluster the
+ * links come up one by one, and a call that nobody heard must not cost a whole
+ * election timeout.  Pre-votes disturb nobody, so it does that only while it
+ * asks for them.
+ *
  * Role, leader and readiness are told to the owner at the end of a turn, only
  * when they changed. */
 #include <inttypes.h>
@@ -29,6 +35,10 @@
 #include "group/group_int.h"
 #include "group/group_rules.h"
 #include "group/group_wire.h"
+
+/* For how many election timeouts a preferred leader calls at shorter intervals.
+ */
+#define PREFERRED_ELECTIONS 10u
 
 void group__fatal(const struct group *g, const char *what, const char *fmt, ...)
 {
@@ -112,13 +122,24 @@ static void start(struct group *g)
     g->started = true;
     step__run(g, &ev, NULL, NULL, 0);
     mem_free(ents);
-    if (g->preferred && g->r.state == RAFT_FOLLOWER) {
-        unsigned hb = g->gs->cfg.heartbeat_ms;
+    g->opened_ms = env_now_ms(g->gs->env);
+    group__hasten_preferred(g);
+}
 
-        rules__hasten(&g->r, env_now_ms(g->gs->env),
-                      hb + raft_random(&g->r.random, 0, hb));
-        group__arm(g);
-    }
+void group__hasten_preferred(struct group *g)
+{
+    const struct groupset_config *cfg = &g->gs->cfg;
+    uint64_t now = env_now_ms(g->gs->env);
+    unsigned hb = cfg->heartbeat_ms;
+
+    if (!g->preferred || g->heard_ms != 0 || g->led ||
+        now - g->opened_ms > PREFERRED_ELECTIONS * (uint64_t)cfg->election_ms)
+        return;
+    if (g->r.state == RAFT_LEADER ||
+        (g->r.state == RAFT_CANDIDATE && !g->r.candidate_state.in_pre_vote))
+        return;
+    rules__hasten(&g->r, now, hb + raft_random(&g->r.random, 0, hb));
+    group__arm(g);
 }
 
 /* The configurations the WAL did not keep in memory. */
@@ -262,7 +283,9 @@ static int encode_voters(const uint64_t *voters, unsigned n, struct blob **ret)
     return wire_conf_ok(blob_slice(*ret)) ? 0 : KV_EINVAL; /* an id of 0 */
 }
 
-static int bootstrap(struct group *g, const uint64_t *voters, unsigned n)
+/* known: the WAL has a BOOTSTRAP of an attempt that a crash cut short. */
+static int bootstrap(struct group *g, const uint64_t *voters, unsigned n,
+                     bool known)
 {
     struct wal_entry w = { .term = 1, .type = RAFT_CHANGE };
     struct blob *conf = NULL;
@@ -274,7 +297,8 @@ static int bootstrap(struct group *g, const uint64_t *voters, unsigned n)
     }
     w.blob = conf;
     w.len = conf->len;
-    wal_put_bootstrap(g->gs->wal, g->id);
+    if (!known)
+        wal_put_bootstrap(g->gs->wal, g->id);
     wal_put_hardstate(g->gs->wal, g->id, 1, 0);
     g->meta_lsn = wal_put_entries(g->gs->wal, g->id, 1, &w, 1);
     log__append(&g->log, (struct gent){ .term = 1,
@@ -361,7 +385,7 @@ static int load(struct group *g, const uint64_t *voters, unsigned n,
     if (wg != NULL && (wg->term > 1 || wg->vote != 0 || wg->snap_index != 0))
         return contradiction(errmsg, errmsg_n, g->id, "no entries in term",
                              wg->term);
-    rv = bootstrap(g, voters, n);
+    rv = bootstrap(g, voters, n, wg != NULL);
     if (rv != 0)
         snprintf(errmsg, errmsg_n,
                  "group %" PRIu32
@@ -408,6 +432,8 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
         return KV_ENOTLEADER;
     if (!group_ready(g))
         return KV_EAGAIN;
+    if (payload->len > wal_entry_bytes_max(g->gs->wal))
+        return KV_E2BIG;
     if (g->uncommitted_bytes > 0 &&
         g->uncommitted_bytes + payload->len > cfg->uncommitted_bytes_max)
         return KV_EBUSY;

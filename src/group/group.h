@@ -27,9 +27,10 @@ struct group_ops {
 
 /* Propose one entry.  Takes a reference of payload on success.  0 and the entry's
  * index and term; KV_ENOTLEADER (also while leadership is being handed over),
- * KV_EAGAIN (leader, but not ready yet), KV_EBUSY (log tail or WAL queue full).
- * Whether it was committed is learned from `apply` at that index: another term
- * there means that the entry was lost, definitely. */
+ * KV_EAGAIN (leader, but not ready yet), KV_EBUSY (log tail or WAL queue full),
+ * KV_E2BIG (larger than an entry of the WAL may be).  Whether it was committed is
+ * learned from `apply` at that index: another term there means that the entry was
+ * lost, definitely. */
 int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index, uint64_t *ret_term);
 
 struct group_read;

@@ -139,7 +139,8 @@ struct group {
     uint32_t id;
     bool started; /* START was given; else its configurations are being read
                      back */
-    bool preferred;
+    bool preferred, led;       /* led: was leader in this life of the process */
+    uint64_t opened_ms;
     uint64_t start_term, start_vote; /* to be started with */
     uint64_t open_last;              /* last entry found at opening */
     const struct group_ops *ops;
@@ -232,6 +233,8 @@ _Noreturn void group__fatal(const struct group *g, const char *what,
     __attribute__((format(printf, 3, 4)));
 /* Give START if the configurations are in memory. */
 void group__start(struct group *g);
+/* A preferred leader that nobody has contradicted yet calls for votes soon. */
+void group__hasten_preferred(struct group *g);
 void group__free(struct group *g);
 /* Note role, leader and readiness for the state callback. */
 void group__note_state(struct group *g);

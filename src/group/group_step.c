@@ -169,6 +169,7 @@ static void note_role(struct group *g, const struct raft_update *u)
 {
     if ((u->flags & (RAFT_UPDATE_STATE)) != 0 && g->r.state == RAFT_LEADER) {
         g->gs->stats.elections++;
+        g->led = true;
         g->barrier_term = g->r.current_term;
         g->want_barrier = rules__s8_needs_barrier(&g->r, u->flags);
         g->barrier_index = g->want_barrier ? UINT64_MAX : log__last(&g->log);
@@ -234,6 +235,25 @@ static void receive_event(struct group *g, struct raft_message *m,
     step__run(g, &ev, ents, blobs, n);
 }
 
+/* Has every entry room in this node's log?  Peers may be configured otherwise.
+ */
+static bool entries_fit(const struct group *g, const struct wire_msg *w)
+{
+    uint32_t max = wal_entry_bytes_max(g->gs->wal);
+    struct slice rest = w->entries;
+
+    for (unsigned i = 0; i < w->n_entries; i++) {
+        enum raft_entry_type type;
+        struct slice payload;
+        raft_term term;
+
+        wire_entry(&rest, &term, &type, &payload);
+        if (payload.n > max)
+            return false;
+    }
+    return true;
+}
+
 /* Make entries of the scratch arrays: payloads become blobs of their own. */
 static void take_entries(struct group *g, struct wire_msg *w)
 {
@@ -284,6 +304,10 @@ static void receive_ae(struct group *g, uint64_t from, struct wire_msg *w)
     unsigned n = w->n_entries;
     uint64_t term = w->m.append_entries.term;
 
+    if (!entries_fit(g, w)) {
+        groupset__garbage(g->gs, from, "an entry is too large for this log");
+        return;
+    }
     g->stale_ae = term < g->r.current_term;
     if (!g->stale_ae && !check__heard(g, term, from)) {
         groupset__garbage(g->gs, from,
@@ -350,6 +374,7 @@ void step__timeout(struct group *g)
         return;
     }
     step__run(g, &ev, NULL, NULL, 0);
+    group__hasten_preferred(g);
 }
 
 int step__submit(struct group *g, enum raft_entry_type type,

@@ -179,10 +179,13 @@ static void raft_frame(struct groupset *gs, uint64_t from, uint32_t id,
 void groupset_frame(struct groupset *gs, uint64_t from,
                     const struct frame_head *head, struct slice payload)
 {
-    ASSERT(from != gs->cfg.node_id);
     if (gs->closing)
         return;
     gs->stats.frames_in++;
+    if (from == gs->cfg.node_id) {
+        groupset__garbage(gs, from, "a peer has this node's id");
+        return;
+    }
     switch (head->kind) {
     case FRAME_RAFT:
         raft_frame(gs, from, head->group, payload);
@@ -262,19 +265,12 @@ void groupset_peer_lost(struct groupset *gs, uint64_t peer)
 
 void groupset_peer_up(struct groupset *gs, uint64_t peer)
 {
-    uint64_t now = env_now_ms(gs->env);
-    unsigned hb = gs->cfg.heartbeat_ms;
-
-    (void)peer;
+    (void)peer; /* whoever it is can hear now */
     for (struct list *l = gs->all.next; l != &gs->all; l = l->next) {
         struct group *g = CONTAINER_OF(l, struct group, all);
 
-        /* A preferred leader whose first call for votes nobody could hear. */
-        if (!g->started || !g->preferred || g->r.current_term > 1 ||
-            g->r.state == RAFT_LEADER || group_leader(g) != 0)
-            continue;
-        rules__hasten(&g->r, now, hb + raft_random(&g->r.random, 0, hb));
-        group__arm(g);
+        if (g->started)
+            group__hasten_preferred(g);
     }
     env_wake(gs->env);
 }

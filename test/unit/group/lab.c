@@ -174,6 +174,7 @@ struct lab *lab_new(unsigned nodes, unsigned groups)
         n->id = id;
         n->wal.node = n;
         n->wal.keep_max = SIZE_MAX;
+        n->wal.entry_max = 1 << 20;
         list_init(&n->wal.reads);
         n->links.node = n;
         n->env.env.ops = &lab_env_ops;
@@ -296,13 +297,17 @@ void lab_lose(struct lab *lab)
 
 bool lab_deliver_one(struct lab *lab)
 {
-    struct lab_frame *f;
+    struct lab_frame *f = NULL;
     bool lost;
 
-    if (list_empty(&lab->wire))
+    for (struct list *l = lab->wire.next; f == NULL && l != &lab->wire;
+         l = l->next) {
+        f = CONTAINER_OF(l, struct lab_frame, link);
+        if (lab->stall[f->from][f->to] > lab->now_ms)
+            f = NULL;
+    }
+    if (f == NULL)
         return false;
-    f = LIST_FIRST(&lab->wire, struct lab_frame, link);
-    list_del(&f->link);
     lost = (lab->drop != NULL && lab->drop(f)) || lab->cut[f->from][f->to];
     if (!lost && f->to <= lab->nodes && lab->node[f->to].up)
         groupset_frame(lab->node[f->to].gs, f->from, &f->head,

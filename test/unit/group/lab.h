@@ -37,6 +37,7 @@ struct wal {
     unsigned n, cap;
     uint64_t end, synced, gone;
     bool full, fail_reads;
+    uint32_t entry_max;
     bool hold_reads;   /* completions wait for lab_reads */
     struct list reads; /* of struct lab_read */
     unsigned n_reads;  /* asked for so far */
@@ -98,6 +99,7 @@ struct lab {
     struct groupset_config cfg;
     struct lab_node node[LAB_NODES + 1];    /* by id */
     bool cut[LAB_NODES + 1][LAB_NODES + 1]; /* frames from, to are lost */
+    uint64_t stall[LAB_NODES + 1][LAB_NODES + 1]; /* frames wait until then, ms */
     struct list wire;                       /* of lab_frame, oldest first */
     uint64_t sent[LAB_NODES + 1]
                  [64]; /* frames sent by node and kind or type, see lab_sent */

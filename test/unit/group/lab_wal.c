@@ -23,6 +23,8 @@ static struct wal_record *put(struct wal *w, enum wal_kind kind, uint32_t group)
 
 uint64_t wal_put_bootstrap(struct wal *w, uint32_t group)
 {
+    for (unsigned i = 0; i < w->n; i++)
+        ASSERT(w->rec[i].group != group); /* as the real one does */
     return put(w, WAL_BOOTSTRAP, group)->lsn;
 }
 
@@ -65,6 +67,11 @@ uint64_t wal_synced(const struct wal *w)
 uint64_t wal_end(const struct wal *w)
 {
     return w->end;
+}
+
+uint32_t wal_entry_bytes_max(const struct wal *w)
+{
+    return w->entry_max;
 }
 
 bool wal_full(const struct wal *w)

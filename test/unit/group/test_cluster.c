@@ -92,9 +92,39 @@ TEST(group, the_preferred_node_asks_again_when_its_peers_come_up_late)
     lab_run(lab, 900); /* nobody hears it */
     lab_start(lab, 1);
     lab_start(lab, 3);
+    CHECK_EQ(lab_elect(lab, 0, 250), 2);
+    lab_free(lab);
+    lab = lab_new(3, 1);
+    lab->preferred = 2;
+    lab_start(lab, 2);
+    lab_run(lab, 190);
+    lab_lose(lab);
+    lab_start(lab, 1);
+    lab_start(lab, 3);
     groupset_peer_up(lab->node[2].gs, 1);
     groupset_peer_up(lab->node[2].gs, 3);
+    CHECK_EQ(lab_elect(lab, 0, 210), 2);
+    CHECK_EQ(group_term(lab->node[2].g[0]), 2);
+    lab_free(lab);
+}
+
+TEST(group, a_preferred_node_that_restarts_leaves_the_leader_alone)
+{
+    uint64_t leader = 0, term;
+    struct lab *lab = lab_new(3, 1);
+
+    lab->preferred = 2;
+    for (uint64_t id = 1; id <= 3; id++)
+        lab_start(lab, id);
     CHECK_EQ(lab_elect(lab, 0, 250), 2);
+    lab_crash(lab, 2);
+    leader = lab_elect(lab, 0, 5000);
+    CHECK(leader != 0);
+    term = group_term(lab->node[leader].g[0]);
+    lab_start(lab, 2);
+    lab_run(lab, 3000);
+    CHECK_EQ(group_role(lab->node[leader].g[0]), GROUP_LEADER);
+    CHECK_EQ(group_term(lab->node[leader].g[0]), term);
     lab_free(lab);
 }
 
@@ -196,11 +226,10 @@ TEST(group, a_bootstrap_cut_short_by_a_crash_is_done_again)
     struct lab *lab = started(3, 1);
 
     lab_crash(lab, 1); /* nothing of it was on disk */
-    wal_put_bootstrap(&lab->node[2].wal, 1);
     lab_crash(lab, 2);
     wal_put_bootstrap(&lab->node[2].wal, 0);
     wal_put_hardstate(&lab->node[2].wal, 0, 1, 0);
-    lab->node[2].wal.synced = lab->node[2].wal.end;
+    lab->node[2].wal.synced = lab->node[2].wal.end; /* no entry yet */
     lab_start(lab, 1);
     lab_start(lab, 2);
     CHECK(lab_elect(lab, 0, 10000) != 0);
@@ -363,6 +392,7 @@ TEST(group, proposals_beyond_the_limits_are_refused)
         lab_start(lab, id);
     leader = lab_elect(lab, 0, 10000);
     lab_run(lab, 200);
+    CHECK_EQ(lab_propose(lab, leader, 0, 1, 1 << 20), KV_E2BIG);
     while (lab_propose(lab, leader, 0, n, 9992) == 0)
         n++;
     CHECK_EQ(n, 10);
@@ -599,6 +629,24 @@ TEST(group, garbage_and_impostors_are_counted_and_dropped)
     m.request_vote.candidate_id = other;
     lab_inject(lab, other, leader, 2, &m); /* a group that is not here */
     CHECK_EQ(group_term(lab->node[leader].g[0]), term);
+    lab_free(lab);
+}
+
+TEST(group, an_entry_too_large_for_this_log_is_refused)
+{
+    struct lab *lab = lab_new(3, 1);
+    struct raft_append_entries ae = {
+        .term = 1, .prev_log_index = 1, .prev_log_term = 1, .n_entries = 1
+    };
+    struct lab_entry e = { .term = 1 };
+    struct groupset_stats st;
+
+    lab_start(lab, 2);
+    lab->node[2].wal.entry_max = 7;
+    lab_inject_ae(lab, 1, 2, 0, ae, &e);
+    CHECK_EQ(group_last(lab->node[2].g[0]), 1);
+    groupset_get_stats(lab->node[2].gs, &st);
+    CHECK_EQ(st.garbage, 1);
     lab_free(lab);
 }
 

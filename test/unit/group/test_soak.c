@@ -210,9 +210,25 @@ static void aim_at_leader(struct soak *s)
         }
 }
 
+/* Crash a node whose vote is not on disk. */
+static void aim_at_vote(struct soak *s)
+{
+    for (uint64_t id = 1; id <= s->lab->nodes; id++)
+        if (s->lab->node[id].up && s->lab->node[id].g[0]->n_terms > 0 &&
+            chance(s, 100)) {
+            crash(s, id);
+            s->down_until[id] = s->lab->now_ms + 1;
+        }
+}
+
 static void disturb(struct soak *s)
 {
     uint64_t id = node_of(s);
+
+    aim_at_vote(s);
+    if (chance(s, 10))
+        s->lab->stall[id][node_of(s)] =
+            s->lab->now_ms + rng_below(&s->rng, chance(s, 200) ? 3000 : 100);
 
     if (chance(s, 4))
         crash(s, id);
@@ -305,6 +321,7 @@ static void run(uint64_t seed, unsigned nodes, struct soak *total)
     for (unsigned i = 0; i < 12000; i++)
         step(s, false);
     lab_heal(s->lab);
+    memset(s->lab->stall, 0, sizeof s->lab->stall);
     for (uint64_t id = 1; id <= nodes; id++)
         s->lab->node[id].wal.full = false;
     for (unsigned i = 0; i < 12000; i++)
@@ -323,10 +340,12 @@ static void run(uint64_t seed, unsigned nodes, struct soak *total)
 TEST(soak, random_faults_break_no_promise)
 {
     struct soak total = { .n_acked = 0 };
-    const char *env = getenv("SOAK_SEEDS");
+    const char *env = getenv("SOAK_SEEDS"), *fault = getenv("SOAK_FAULT");
     uint64_t first = test_seed() * 1000;
     uint64_t n = env != NULL ? strtoull(env, NULL, 10) : 12;
 
+    if (fault != NULL) /* the number of an enum sabotage: must be found */
+        sabotage_mask = UINT64_C(1) << strtoull(fault, NULL, 10);
     for (uint64_t i = 0; i < n; i++) {
         fprintf(stderr, "seed %llu\n", (unsigned long long)(first + i));
         run(first + i, i % 4 == 3 ? 5 : 3, &total);
