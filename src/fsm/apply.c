@@ -1,22 +1,22 @@
 /* What each write does: string commands with the semantics of Redis 7.
  *
- * An operation reaches this file decoded (its arguments have the right number and
- * sizes), for the first time, and with the shard clock of its entry.  Numbers in
- * decimal and times have not been checked; they can be anything.
+ * An operation reaches this file decoded (its arguments have the right number
+ * and sizes), for the first time, and with the shard clock of its entry.
+ * Numbers in decimal and times have not been checked; they can be anything.
  *
- * An expired key is absent (F3): it is overwritten like one, and what it had (value,
- * deadline) is not seen.  Otherwise it stays for TICK, which alone removes keys for
- * the passing of time.
+ * An expired key is absent (F3): it is overwritten like one, and what it had
+ * (value, deadline) is not seen.  Otherwise it stays for TICK, which alone
+ * removes keys for the passing of time.
  *
  * Redis semantics worth writing down:
- *   - A deadline that is not in the future removes the key: EXPIRE and GETEX then
- *     delete, SET leaves nothing behind.
+ *   - A deadline that is not in the future removes the key: EXPIRE and GETEX
+ *     then delete, SET leaves nothing behind.
  *   - SET with GET answers with the old value whether or not it stored.
- *   - A key without deadline counts as one that lives for ever: EXPIRE LT always
- *     shortens it, GT never lengthens it.
+ *   - A key without deadline counts as one that lives for ever: EXPIRE LT
+ *     always shortens it, GT never lengthens it.
  *   - APPEND, SETRANGE and the INCR family keep the deadline, SET drops it.
- *   - SETRANGE with nothing to write changes nothing and creates nothing; APPEND of
- *     nothing creates an empty key.
+ *   - SETRANGE with nothing to write changes nothing and creates nothing;
+ *     APPEND of nothing creates an empty key.
  *
  * Every change goes through store(), retime() and drop(), which take the
  * operation's revision when it changes something for the first time (F2). */
@@ -87,8 +87,8 @@ static void drop(struct fsm *f, struct slice key)
     (void)op_revision(f);
 }
 
-/* The deadline that op's flags and time ask for; ENGINE_NO_DEADLINE without a time.
- * False if it does not fit. */
+/* The deadline that op's flags and time ask for; ENGINE_NO_DEADLINE without a
+ * time. False if it does not fit. */
 static bool deadline_of(const struct fsm *f, const struct op *op,
                         int64_t *ret)
 {
@@ -329,7 +329,8 @@ static bool expire_condition(unsigned flags, int64_t cur, int64_t new)
     return (flags & OP_LT) == 0 || !timed || new < cur;
 }
 
-/* Give a key that is there a deadline, or drop it if that is not in the future. */
+/* Give a key that is there a deadline, or drop it if that is not in the
+ * future. */
 static void expire_at(struct fsm *f, struct slice key, int64_t deadline_ms)
 {
     if (deadline_ms <= fsm__clock(f))

@@ -1,9 +1,9 @@
 /* The digest of one key, shared by all engines.
  *
- * It covers everything that is replicated of a key: key, value, deadline, revision.
- * Chaining the seeds keeps the pieces apart ("ab" + "c" is not "a" + "bc"), and no
- * seed is secret or random: digests are compared between nodes and stored in
- * snapshots. */
+ * It covers everything that is replicated of a key: key, value, deadline,
+ * revision. Chaining the seeds keeps the pieces apart ("ab" + "c" is not "a" +
+ * "bc"), and no seed is secret or random: digests are compared between nodes
+ * and stored in snapshots. */
 #include "fsm/engine.h"
 
 #include <xxhash.h>

@@ -3,8 +3,9 @@
  *
  * An engine is deterministic in everything that this interface shows except the
  * order of scan and random, which depend on the hash seed and on nothing else
- * that replicas could differ in.  It knows no clock: a deadline is a number that it
- * sorts by; whether a key has expired is the caller's word.  One thread.
+ * that replicas could differ in.  It knows no clock: a deadline is a number
+ * that it sorts by; whether a key has expired is the caller's word.  One
+ * thread.
  *
  * Every engine passes test/unit/fsm/conform.c. */
 #ifndef KV_FSM_ENGINE_H
@@ -49,8 +50,8 @@ struct engine_ops {
     /* Find a key; false if absent.  touch: it was used, the LRU order moves. */
     bool (*get)(struct engine *e, struct slice key, bool touch,
                 struct engine_view *ret);
-    /* Insert or overwrite, and make it the most recently used.  key and value may
-     * be the engine's own, of this same key. */
+    /* Insert or overwrite, and make it the most recently used.  key and value
+     * may be the engine's own, of this same key. */
     void (*put)(struct engine *e, const struct engine_view *v);
     /* Change deadline and revision of a key that is there. */
     void (*set_deadline)(struct engine *e, struct slice key,
@@ -63,9 +64,10 @@ struct engine_ops {
     /* The least recently used key; false if empty. */
     bool (*coldest)(const struct engine *e, struct engine_view *ret);
     /* Visit the next few keys from cursor (0: start; any value is accepted) and
-     * return the cursor to go on from, 0 at the end.  A key that is there from the
-     * start of an iteration to its end is visited, once, whatever changes between
-     * the calls and whichever engine of equal seed and content serves them. */
+     * return the cursor to go on from, 0 at the end.  A key that is there from
+     * the start of an iteration to its end is visited, once, whatever changes
+     * between the calls and whichever engine of equal seed and content serves
+     * them. */
     uint64_t (*scan)(const struct engine *e, uint64_t cursor,
                      engine_visit_cb cb, void *ctx);
     /* Some key, chosen by r; false if empty. */
@@ -86,8 +88,8 @@ struct engine {
     void *dirty_ctx;       /* borrowed */
 };
 
-/* What one key adds to the digests of its slot and of the whole.  The same in all
- * engines and on all machines. */
+/* What one key adds to the digests of its slot and of the whole.  The same in
+ * all engines and on all machines. */
 uint64_t engine_key_digest(const struct engine_view *v);
 
 #endif

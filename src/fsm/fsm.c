@@ -2,26 +2,29 @@
  *
  *   state = table (engine) + sessions + shard clock + revision + applied index
  *
- * fsm_apply is a pure function of state and entry (rule R2): it reads no clock, no
- * randomness, no address, and nothing that a read may have changed.  The one thing
- * reads do change, the LRU order, is written by apply but never looked at here.
+ * fsm_apply is a pure function of state and entry (rule R2): it reads no clock,
+ * no randomness, no address, and nothing that a read may have changed.  The one
+ * thing reads do change, the LRU order, is written by apply but never looked at
+ * here.
  *
  * One entry:
  *   1. walk the batch's framing; if it is broken nothing changes but the index;
- *   2. clock = max(clock, leader's time)  (rule R3: time never goes back, and all
- *      replicas see the same);
+ *   2. clock = max(clock, leader's time)  (rule R3: time never goes back, and
+ *      all replicas see the same);
  *   3. each operation in turn: decode; ask the session of its origin; execute;
  *      remember the result; tell the callback.
  * An operation that does not decode, or is no write, gets OP_ERR_BAD_OP and the
- * others go on.  It cannot come from our own shard, which decodes before proposing.
+ * others go on.  It cannot come from our own shard, which decodes before
+ * proposing.
  *
- *   F1  applied only grows, by whatever gaps the log has (entries of other kinds).
- *   F2  revision grows by one for each operation that changed the table, and every
- *       key carries the revision of the operation that changed it last.
+ *   F1  applied only grows, by whatever gaps the log has (entries of other
+ *       kinds).
+ *   F2  revision grows by one for each operation that changed the table, and
+ *       every key carries the revision of the operation that changed it last.
  *   F3  clock_ms never falls; a key whose deadline it has reached is absent for
  *       every read and write, whether TICK has removed it yet or not.
- *   F4  Two machines that applied the same entries have the same digest, whatever
- *       was read from them. */
+ *   F4  Two machines that applied the same entries have the same digest,
+ *       whatever was read from them. */
 #include "fsm/fsm_int.h"
 
 #include <xxhash.h>

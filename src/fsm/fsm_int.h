@@ -29,11 +29,11 @@ struct fsm {
     /* Of this replica. */
     uint64_t hits, misses, expired;
     struct rng rng;          /* RANDOMKEY */
-    int64_t reader_ms;       /* the clock of the last reader; for sabotage only */
+    int64_t reader_ms;       /* clock of the last reader; for sabotage only */
     struct slice *argv;      /* owned: arguments of the op being applied */
     uint32_t argv_cap;
     bool changed;            /* the op being applied has its revision already */
-    struct buf out;          /* what a result borrows that the table does not hold */
+    struct buf out;          /* what results borrow, if not from the table */
 };
 
 /* The time by which keys expire: the shard clock, rule R3. */

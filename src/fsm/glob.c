@@ -1,14 +1,15 @@
 /* Glob matching without recursion.
  *
  * A pattern is a row of single-byte matchers and stars.  When a byte does not
- * match, only the last star needs to be tried again, one byte longer: an earlier
- * star that took more would leave the later one less text to choose from, and
- * nothing that it could not have had before.  So the work is bounded by pattern
- * times text, and no pattern that a client sends ("a*a*a*a*b") can stop a shard.
+ * match, only the last star needs to be tried again, one byte longer: an
+ * earlier star that took more would leave the later one less text to choose
+ * from, and nothing that it could not have had before.  So the work is bounded
+ * by pattern times text, and no pattern that a client sends ("a*a*a*a*b") can
+ * stop a shard.
  *
- * Odd cases, all as in Redis: a class that is not closed ends with the pattern; in
- * a class a backslash takes the next byte literally, and a range may be given
- * backwards; a backslash at the end of the pattern stands for itself. */
+ * Odd cases, all as in Redis: a class that is not closed ends with the pattern;
+ * in a class a backslash takes the next byte literally, and a range may be
+ * given backwards; a backslash at the end of the pattern stands for itself. */
 #include "fsm/glob.h"
 
 /* One matcher of the class that begins after '[': does it take c?  *at is moved

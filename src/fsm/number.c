@@ -1,14 +1,14 @@
 /* Numbers in values.
  *
- * INCRBY accepts a value only if it is what INCRBY itself would have written: then
- * a counter has one text, and "007" or "+1" stays a string.
+ * INCRBY accepts a value only if it is what INCRBY itself would have written:
+ * then a counter has one text, and "007" or "+1" stays a string.
  *
- * INCRBYFLOAT computes in long double and writes decimal without an exponent.  The
- * C library rounds both conversions correctly, so the result is a function of the
- * operands on every machine with the same long double.  It is not the same on
- * x86-64 (64-bit mantissa) and on AArch64 (113 bits): the replicas of one cluster
- * must be of one kind, which src/fsm/README.md says.  No locale is ever set, so the
- * point is a point. */
+ * INCRBYFLOAT computes in long double and writes decimal without an exponent.
+ * The C library rounds both conversions correctly, so the result is a function
+ * of the operands on every machine with the same long double.  It is not the
+ * same on x86-64 (64-bit mantissa) and on AArch64 (113 bits): the replicas of
+ * one cluster must be of one kind, which src/fsm/README.md says.  No locale is
+ * ever set, so the point is a point. */
 #include "fsm/number.h"
 
 #include <errno.h>

@@ -1,14 +1,14 @@
 /* Reads: what fsm_read answers.
  *
- * A read changes nothing that is replicated; it moves the LRU order for the keys it
- * uses and counts hits and misses, both of this replica alone.  Whether a key has
- * expired is decided by the shard clock, never by the reader's: every replica at the
- * same index gives the same answer (F3), and only the remaining time that is told to
- * the client comes from now_ms.
+ * A read changes nothing that is replicated; it moves the LRU order for the
+ * keys it uses and counts hits and misses, both of this replica alone.  Whether
+ * a key has expired is decided by the shard clock, never by the reader's: every
+ * replica at the same index gives the same answer (F3), and only the remaining
+ * time that is told to the client comes from now_ms.
  *
- * A single value is answered out of the table without copying.  Answers with several
- * items are built in f->out and bounded: by OP_RESULT_BYTES_MAX for MGET and KEYS
- * (OP_ERR_TOO_BIG above), by FSM_SCAN_* for a page of SCAN. */
+ * A single value is answered out of the table without copying.  Answers with
+ * several items are built in f->out and bounded: by OP_RESULT_BYTES_MAX for
+ * MGET and KEYS (OP_ERR_TOO_BIG above), by FSM_SCAN_* for a page of SCAN. */
 #include "fsm/fsm_int.h"
 
 #include "base/codec.h"

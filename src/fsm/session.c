@@ -1,47 +1,49 @@
 /* Dedupe sessions.
  *
  * The danger.  A coordinator sends a write to a leader, the leader dies, the
- * coordinator sends it again to the next.  Both copies may be in the log.  The first
- * to be applied is executed; the second must find its result.  A copy may also be
- * late: lie in a queue or on a connection for a long time and be applied when
- * everybody has forgotten it.
+ * coordinator sends it again to the next.  Both copies may be in the log.  The
+ * first to be applied is executed; the second must find its result.  A copy may
+ * also be late: lie in a queue or on a connection for a long time and be
+ * applied when everybody has forgotten it.
  *
- * A session holds, for one origin, the results of all executed sequences at or above
- * `low`.  The origin raises `low` as its clients get their answers; a result below
- * can no longer be asked for by anyone who still waits.
+ * A session holds, for one origin, the results of all executed sequences at or
+ * above `low`.  The origin raises `low` as its clients get their answers; a
+ * result below can no longer be asked for by anyone who still waits.
  *
- *   seq < low               SESSION_LOST: a late copy; its waiter has been answered
- *   seq among the results   SESSION_REPEAT
- *   otherwise               SESSION_FRESH: every executed sequence >= low is among
- *                           the results, so this one was not executed
+ *   seq < low             SESSION_LOST: a late copy; its waiter has an answer
+ *   seq among the results SESSION_REPEAT
+ *   otherwise             SESSION_FRESH: every executed sequence >= low is
+ *                         among the results, so this one was not executed
  *
  * Dropping a session (idle for an hour, the node is gone for good, or more than
- * SESSIONS_MAX) leaves a tomb: the origin and `floor`, one above the highest sequence
- * it ever showed.  A later write of that origin with
+ * SESSIONS_MAX) leaves a tomb: the origin and `floor`, one above the highest
+ * sequence it ever showed.  A later write of that origin with
  *
- *   seq < floor             SESSION_LOST: it may have been executed, nobody knows
- *   seq >= floor            opens a session with low = floor: it is certainly new.
- *                           So a node that was idle for an hour just goes on.
+ *   seq < floor           SESSION_LOST: it may have been executed, nobody knows
+ *   seq >= floor          opens a session with low = floor: it is surely new,
+ *                         so a node that was idle for an hour just goes on
  *
- * Without session and without tomb, the origin has never executed anything here,
- * unless its tomb was let go (SESSION_TOMBS_MAX; `forgot` remembers that this ever
- * happened).  So:
+ * Without session and without tomb, the origin has never executed anything
+ * here, unless its tomb was let go (SESSION_TOMBS_MAX; `forgot` remembers that
+ * this ever happened).  So:
  *
- *   not forgot              SESSION_FRESH, marked as retry or not
- *   forgot, OP_RETRY        SESSION_LOST: rather unknown than twice
- *   forgot, no OP_RETRY     SESSION_FRESH.  It would have to be a first copy that was
- *                           on its way while its origin's session went idle for an
- *                           hour, was dropped, and 16384 further ones after it; a
- *                           coordinator gives up after seconds and connections break
- *                           long before.
+ *   not forgot            SESSION_FRESH, marked as retry or not
+ *   forgot, OP_RETRY      SESSION_LOST: rather unknown than twice
+ *   forgot, no OP_RETRY   SESSION_FRESH.  To be wrong, it would have to be a
+ *                         first copy that was on its way while its origin's
+ *                         session went idle for an hour, was dropped, and 16384
+ *                         more after it; coordinators give up after seconds,
+ *                         and connections break long before
  *
- * Bounds.  An origin that lets results pile up is refused (SESSION_FULL) before the
- * write is executed.  The refusal itself is remembered like a result: the client is
- * told "surely not executed", and a second copy must not make that a lie.  When even
- * the refusals are too many the answer is SESSION_LOST, which promises nothing.
+ * Bounds.  An origin that lets results pile up is refused (SESSION_FULL) before
+ * the write is executed.  The refusal itself is remembered like a result: the
+ * client is told "surely not executed", and a second copy must not make that a
+ * lie.  When even the refusals are too many the answer is SESSION_LOST, which
+ * promises nothing.
  *
  *   X1  Results are ordered by seq, all in [low, high], none twice.
- *   X2  by_use is ordered by last use; an origin has a session or a tomb, not both.
+ *   X2  by_use is ordered by last use; an origin has a session or a tomb, not
+ *       both.
  *   X3  bytes is the sum over results of what they hold.
  *   X4  Everything here is a function of the log: it is digested and goes into
  *       snapshots. */
@@ -374,8 +376,8 @@ unsigned sessions_idle(const struct sessions *s, int64_t before_ms,
     return n;
 }
 
-/* In the order of the lists, which is part of the state: it decides who is buried
- * and forgotten first. */
+/* In the order of the lists, which is part of the state: it decides who is
+ * buried and forgotten first. */
 uint64_t sessions_digest(const struct sessions *s)
 {
     uint64_t h = s->forgot;

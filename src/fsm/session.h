@@ -1,8 +1,9 @@
 /* Dedupe sessions: each write of an origin is executed at most once (rule R8).
  *
  * An origin is one life of a coordinating node: it must be a number never used
- * before, so a node takes a new one at every start.  It numbers its writes to this
- * shard from 1, and says with each the lowest number still unanswered (`low`). */
+ * before, so a node takes a new one at every start.  It numbers its writes to
+ * this shard from 1, and says with each the lowest number still unanswered
+ * (`low`). */
 #ifndef KV_FSM_SESSION_H
 #define KV_FSM_SESSION_H
 
@@ -13,8 +14,9 @@
 #include "base/map.h"
 #include "proto/op.h"
 
-/* Results that one origin may leave unacknowledged, and their bytes: above either a
- * new write is refused.  The last one accepted may exceed the bytes. */
+/* Results that one origin may leave unacknowledged, and their bytes: above
+ * either a new write is refused.  The last one accepted may exceed the
+ * bytes. */
 #define SESSION_RESULTS_MAX 65536u
 #define SESSION_RESULT_BYTES_MAX (16u << 20)
 /* Refusals remembered on top of that. */
@@ -44,8 +46,8 @@ enum session_verdict {
 void sessions_init(struct sessions *s);
 void sessions_close(struct sessions *s);
 
-/* Decide about a write with an origin; moves the origin's low mark and its time of
- * last use.  ret_stored borrows from the session until the next call. */
+/* Decide about a write with an origin; moves the origin's low mark and its time
+ * of last use.  ret_stored borrows from the session until the next call. */
 enum session_verdict session_begin(struct sessions *s, const struct op *op,
                                    int64_t clock_ms,
                                    struct op_result *ret_stored);

@@ -1,9 +1,10 @@
 /* The memory engine.
  *
  * One entry per key, one object of the slab per entry (table_entry.c), found by
- * linear hashing (table_hash.c), on a list from the most to the least recently used
- * key, and in a heap if it has a deadline (table_deadline.c).  Links are 32-bit
- * handles (table_slab.c).  With keys of 16 bytes and values of 64 that makes:
+ * linear hashing (table_hash.c), on a list from the most to the least recently
+ * used key, and in a heap if it has a deadline (table_deadline.c).  Links are
+ * 32-bit handles (table_slab.c).  With keys of 16 bytes and values of 64 that
+ * makes:
  *
  *   entry, with deadline   112    without   104
  *   bucket                 2.7 to 4
@@ -12,14 +13,15 @@
  *
  * at most 120 bytes, all told; test_table.c holds us to it.
  *
- * No call does more than a bounded amount of work besides copying and hashing its
- * own key and value, except flush (one free per page and per wide value).  What is
- * replaced is never moved while a caller may hold a view of another key.
+ * No call does more than a bounded amount of work besides copying and hashing
+ * its own key and value, except flush (one free per page and per wide value).
+ * What is replaced is never moved while a caller may hold a view of another
+ * key.
  *
  *   T1  The LRU list holds every entry once; newest and oldest are its ends.
  *   T2  heap.n is the number of entries with a deadline.
- *   T3  The slots' key counts add up to `keys`, their digests to slots.digest, and
- *       that is the sum of engine_key_digest over the entries.
+ *   T3  The slots' key counts add up to `keys`, their digests to slots.digest,
+ *       and that is the sum of engine_key_digest over the entries.
  *   H1, H2, D1, D2, L1, L2, S1-S4, E1, E2 in the other files. */
 #include "fsm/table_int.h"
 

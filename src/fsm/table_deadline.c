@@ -1,14 +1,15 @@
-/* The deadline index: a 4-ary min-heap of entries, ordered by (deadline, key bytes).
+/* The deadline index: a 4-ary min-heap of entries, ordered by (deadline, key
+ * bytes).
  *
  * The order is total, so the sequence in which keys expire is a function of the
- * content and not of the history that built the heap: replicas agree on it (rule
- * R2).  It is 4-ary because half the levels are half the cache misses when keys
- * leave, and most insertions (deadlines lie in the future, roughly in order) stop
- * at the first comparison.
+ * content and not of the history that built the heap: replicas agree on it
+ * (rule R2).  It is 4-ary because half the levels are half the cache misses
+ * when keys leave, and most insertions (deadlines lie in the future, roughly in
+ * order) stop at the first comparison.
  *
  *   D1  heap[i] is not after heap[4i+1 .. 4i+4].
- *   D2  An entry knows its place: heap[pos(e)] == e; entries with a deadline, and
- *       only they, are in the heap. */
+ *   D2  An entry knows its place: heap[pos(e)] == e; entries with a deadline,
+ *       and only they, are in the heap. */
 #include "fsm/table_int.h"
 
 #include "base/assert.h"

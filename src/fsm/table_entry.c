@@ -8,13 +8,14 @@
  *   wide              16 revision  24 deadline  32 block  40 key_n  44 value_n
  *                     48 digest  56 heap position
  *
- * A key of 16 bytes with a value of 64 and a deadline takes 112 bytes, which is an
- * object size of the slab; without a deadline 102, rounded to 104.  An entry is wide
- * when its key is over 255 bytes, when it would not fit a slab object, or when a
- * number does not fit 48 bits (a deadline in the year 10889, as EXPIREAT allows).
+ * A key of 16 bytes with a value of 64 and a deadline takes 112 bytes, which is
+ * an object size of the slab; without a deadline 102, rounded to 104.  An entry
+ * is wide when its key is over 255 bytes, when it would not fit a slab object,
+ * or when a number does not fit 48 bits (a deadline in the year 10889, as
+ * EXPIREAT allows).
  *
- * E1  The layout is a function of the content, so that in-place changes are safe
- *     whenever old and new content have the same layout and object size.
+ * E1  The layout is a function of the content, so that in-place changes are
+ *     safe whenever old and new content have the same layout and object size.
  * E2  A wide entry's digest is that of its content. */
 #include "fsm/table_int.h"
 
@@ -81,7 +82,8 @@ static void copy(uint8_t *to, struct slice from)
         memmove(to, from.p, from.n);
 }
 
-/* Revision, deadline and value; the layout does not change and the key is there. */
+/* Revision, deadline and value; the layout does not change and the key is
+ * there. */
 static void small_fill(struct entry *e, const struct engine_view *v)
 {
     struct entry_small *s = (void *)e;

@@ -1,27 +1,27 @@
 /* The table's index: linear hashing, after Litwin (1980), and scanning over it.
  *
- * The table has n = 2^level + split buckets, 0 <= split < 2^level, chained.  Key k
- * lies in bucket hash(k) mod 2^(level+1) if that bucket exists, else in
+ * The table has n = 2^level + split buckets, 0 <= split < 2^level, chained.
+ * Key k lies in bucket hash(k) mod 2^(level+1) if that bucket exists, else in
  * hash(k) mod 2^level.  Growing by one bucket splits bucket `split` in two (its
- * entries differ in one more bit of the hash) and moves the mark; shrinking by one
- * undoes that.  There is no old and new table, no doubling and no pause: each
- * insertion splits at most one bucket, each removal merges at most two, whatever
- * the size, and the memory follows the number of keys closely.
+ * entries differ in one more bit of the hash) and moves the mark; shrinking by
+ * one undoes that.  There is no old and new table, no doubling and no pause:
+ * each insertion splits at most one bucket, each removal merges at most two,
+ * whatever the size, and the memory follows the number of keys closely.
  *
  *   H1  LOAD_MIN <= keys / n <= LOAD_MAX, but n never falls below 2^LEVEL_MIN.
  *   H2  Every entry is in the chain of its bucket, and in no other.
  *
- * The hash is not stored (4 bytes a key saved): splitting hashes the keys of one
- * chain again, and a lookup compares keys at once, lengths first.
+ * The hash is not stored (4 bytes a key saved): splitting hashes the keys of
+ * one chain again, and a lookup compares keys at once, lengths first.
  *
  * Scanning.  Reverse the bits of the hash and call the top 48 of them the key's
- * place.  A bucket that is chosen by l low bits of the hash holds just the keys of
- * one interval of 2^(48-l) places.  So the cursor is a place, one call visits the
- * bucket that the place lies in, leaves out the keys before it, and goes on
- * at the end of the interval; growing or shrinking in between only makes the
- * intervals shorter or longer.  A key that stays is visited exactly once, even if
- * the calls go to replicas whose tables have different sizes, because places depend
- * on key and seed alone. */
+ * place.  A bucket that is chosen by l low bits of the hash holds just the keys
+ * of one interval of 2^(48-l) places.  So the cursor is a place, one call
+ * visits the bucket that the place lies in, leaves out the keys before it, and
+ * goes on at the end of the interval; growing or shrinking in between only
+ * makes the intervals shorter or longer.  A key that stays is visited exactly
+ * once, even if the calls go to replicas whose tables have different sizes,
+ * because places depend on key and seed alone. */
 #include "fsm/table_int.h"
 
 #include <string.h>
@@ -184,8 +184,8 @@ uint64_t table__hash_scan(const struct table *t, uint64_t cursor,
     return ((place & ~(step - 1)) + step) & ((1ull << ENGINE_CURSOR_BITS) - 1);
 }
 
-/* A bucket by the high half of r, an entry of it by the low half; buckets without
- * entries are passed over.  H1 keeps them few, so this is short. */
+/* A bucket by the high half of r, an entry of it by the low half; buckets
+ * without entries are passed over.  H1 keeps them few, so this is short. */
 uint32_t table__hash_random(const struct table *t, uint64_t r)
 {
     uint32_t bucket = (uint32_t)((r >> 32) * t->buckets.n >> 32);
@@ -214,7 +214,9 @@ void table__hash_check(const struct table *t)
         while (h != 0) {
             const struct entry *e = table__entry(t, h);
 
-            ASSERT(bucket_of(t, hash_key(t, table__entry_key(e))) == b); /* H2 */
+            uint64_t hash = hash_key(t, table__entry_key(e));
+
+            ASSERT(bucket_of(t, hash) == b); /* H2 */
             ASSERT(++found <= t->keys);
             h = e->chain;
         }

@@ -26,8 +26,8 @@ enum {
     ENTRY_WIDE = 2      /* struct entry_wide, else struct entry_small */
 };
 
-/* A small entry: everything in one object.  48 bits of revision and deadline: what
- * does not fit makes the entry wide. */
+/* A small entry: everything in one object.  48 bits of revision and deadline:
+ * what does not fit makes the entry wide. */
 struct entry_small {
     struct entry head;
     uint32_t revision_lo;
@@ -72,7 +72,7 @@ struct table {
     struct engine engine;
     uint64_t seed;
     struct slab slab;
-    struct vec32 buckets;  /* first entry of each chain; 2^level + split of them */
+    struct vec32 buckets;  /* first entries of the 2^level + split chains */
     uint32_t level, split;
     uint64_t keys;
     uint32_t newest, oldest; /* ends of the LRU list */

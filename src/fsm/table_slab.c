@@ -1,13 +1,14 @@
 /* A slab allocator whose objects have 32-bit names.
  *
- * An entry of the table has three links to other entries; with pointers they would
- * take 24 bytes a key, with handles they take 12, and malloc's 16 bytes of overhead
- * and rounding are gone too.
+ * An entry of the table has three links to other entries; with pointers they
+ * would take 24 bytes a key, with handles they take 12, and malloc's 16 bytes
+ * of overhead and rounding are gone too.
  *
  *   handle = page number * 2048 + offset in the page / 8
  *
  * so that finding the object takes one load from the page array.  32 bits name
- * 32 GiB of small entries in one shard; values too long for an object live outside.
+ * 32 GiB of small entries in one shard; values too long for an object live
+ * outside.
  *
  * A page is one block of malloc, 16368 bytes (with malloc's own header a round
  * 16 KiB), of objects of one class:
@@ -15,17 +16,19 @@
  *   byte 0..15   struct page
  *        16..    objects
  *
- * Classes rise by 8 bytes to 256, by 32 to 512, by 64 to 1024: at most a ninth is
- * lost by rounding, nothing for the small entries that come by the million.
+ * Classes rise by 8 bytes to 256, by 32 to 512, by 64 to 1024: at most a ninth
+ * is lost by rounding, nothing for the small entries that come by the million.
  *
  *   S1  A page is in its class's partial list if and only if it has room.
  *   S2  Offset 0 is the page header, so handle 0 never names an object.
  *   S3  A page without objects is given back, unless it is the only one of its
- *       class with room (else a set and del at the border would malloc each time).
+ *       class with room (else a set and del at the border would malloc each
+ *       time).
  *   S4  used + free objects + fresh ones = capacity of the page.
  *
  * Objects that were never used are not linked into a free list when the page is
- * made: `fresh` counts through them.  So no call does more than constant work. */
+ * made: `fresh` counts through them.  So no call does more than constant
+ * work. */
 #include "fsm/table_slab.h"
 
 #include <stdbool.h>
@@ -38,7 +41,7 @@ struct page {
     uint16_t used;  /* objects handed out */
     uint16_t class;
     uint16_t free;  /* unit offset of the first freed object; 0: none */
-    uint16_t fresh; /* unit offset of the first object never used; 0: none left */
+    uint16_t fresh; /* unit offset of the first never used; 0: none left */
     uint32_t prev, next; /* in the partial list: page number + 1, or 0 */
 };
 _Static_assert(sizeof(struct page) == 16, "objects start at byte 16");

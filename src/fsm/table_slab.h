@@ -15,7 +15,7 @@ struct slab {
     uint8_t **pages;      /* owned; NULL where a page number is free */
     uint32_t page_count;  /* numbers in use or freed */
     uint32_t page_cap;
-    uint32_t free_number; /* head of the freed numbers + 1, linked in next_free */
+    uint32_t free_number; /* first freed number + 1, linked by next_free */
     uint32_t *next_free;  /* owned, page_cap long */
     uint32_t pages_held;
     uint32_t partial[SLAB_CLASSES]; /* pages with room, + 1; 0: none */

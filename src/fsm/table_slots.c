@@ -1,8 +1,8 @@
 /* Keys and digest by slot.
  *
- * A shard owns some thousand of the 16384 slots, so the counters are a hash table by
- * slot number, linear probing, at most three quarters full; slots that lost all their keys
- * keep their place (there are at most 16384 of them).
+ * A shard owns some thousand of the 16384 slots, so the counters are a hash
+ * table by slot number, linear probing, at most three quarters full; slots that
+ * lost all their keys keep their place (there are at most 16384 of them).
  *
  * The digest of a slot is the sum of its keys' digests modulo 2^64: it does not
  * depend on the order of the keys, and a change costs one subtraction and one

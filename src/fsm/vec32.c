@@ -1,8 +1,9 @@
 /* A chunked vector: see vec32.h for why.  The array of chunk pointers does move
  * when it grows, but it is a five-hundredth of the content, and doubles.
  *
- * V1  chunk_count * VEC32_CHUNK >= n, and at most one chunk is spare: kept so that
- *     a length that swings around a chunk's border does not allocate each time. */
+ * V1  chunk_count * VEC32_CHUNK >= n, and at most one chunk is spare: kept so
+ *     that a length that swings around a chunk's border does not allocate each
+ *     time. */
 #include "fsm/vec32.h"
 
 #include "base/assert.h"

@@ -1,5 +1,6 @@
 /* A vector of uint32_t in chunks: it grows and shrinks at the end without ever
- * moving what it holds, so that no push costs more than one small allocation. */
+ * moving what it holds, so that no push costs more than one small
+ * allocation. */
 #ifndef KV_FSM_VEC32_H
 #define KV_FSM_VEC32_H
 

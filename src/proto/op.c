@@ -1,10 +1,10 @@
 /* Encoding of replicated operations and of batches of them.
  *
- * An operation is written once, by the node that coordinates a client's request,
- * and read many times: by the leader, by every replica that applies it, and again
- * after each restart.  So the format is frozen, and one operation has exactly one
- * encoding (varints are minimal, no byte is optional): replicas may compare and
- * checksum encodings.
+ * An operation is written once, by the node that coordinates a client's
+ * request, and read many times: by the leader, by every replica that applies
+ * it, and again after each restart.  So the format is frozen, and one operation
+ * has exactly one encoding (varints are minimal, no byte is optional): replicas
+ * may compare and checksum encodings.
  *
  *   byte  0     version, 1
  *         1     kind
@@ -14,12 +14,12 @@
  *         then  varint seq | varint low | i64 time | varint argc
  *         then  argc times: varint length, bytes
  *
- * Decoding never trusts a length: a cursor stops at the end, argc is bounded by the
- * caller's array before anything is filled, and nothing is allocated.
+ * Decoding never trusts a length: a cursor stops at the end, argc is bounded by
+ * the caller's array before anything is filled, and nothing is allocated.
  *
  * Invariants, for every operation that decodes:
- *   O1  its kind is known, its flags are among those of the kind and do not exclude
- *       each other;
+ *   O1  its kind is known, its flags are among those of the kind and do not
+ *       exclude each other;
  *   O2  argc and the fixed-size arguments are what the kind needs;
  *   O3  keys, values and the whole are within their limits;
  *   O4  a write with an origin has 1 <= low <= seq <= OP_SEQ_MAX;

@@ -1,20 +1,21 @@
 /* Encoding of results.
  *
- * A result is produced by apply or by a read, travels from the leader's node to the
- * coordinating one, and lies in the dedupe sessions until its origin has
+ * A result is produced by apply or by a read, travels from the leader's node to
+ * the coordinating one, and lies in the dedupe sessions until its origin has
  * acknowledged it.  One byte of type, then what the type needs:
  *
  *   OK, NIL       nothing
  *   INT           i64
  *   BULK, ARRAY   varint length, bytes
- *   ERR           u8 code (enum op_err; unknown codes pass, a newer peer may send
+ *   ERR           u8 code (enum op_err; unknown codes pass, a newer peer may
+ *   send
  *                 them)
  *   PAIR          i64, i64
  *   SCAN          i64 cursor, varint length, bytes
  *
  * The bytes of an ARRAY or SCAN are items: varint 0 is nil, otherwise varint
- * (length + 1) and that many bytes.  Decoding walks them once, so that nobody who
- * lists the items later has an error to handle. */
+ * (length + 1) and that many bytes.  Decoding walks them once, so that nobody
+ * who lists the items later has an error to handle. */
 #include "proto/op.h"
 
 #include "base/assert.h"
@@ -62,7 +63,8 @@ static bool items_ok(struct slice items)
     return cursor_done(&c);
 }
 
-/* What follows the type; false if the type is not known or its items are bad. */
+/* What follows the type; false if the type is not known or its items are
+ * bad. */
 static bool decode_body(struct cursor *c, struct op_result *r)
 {
     switch (r->type) {

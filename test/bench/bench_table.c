@@ -2,11 +2,11 @@
  *
  *     test/bench/bench_table [KEYS]          default 1000000
  *
- * Keys of 16 bytes, values of 64, in random order, in one table, with and without
- * deadlines.  Bytes are given twice: as the table accounts for them, and as malloc
- * sees them (which does not count blocks that it maps on their own).  Time is that of
- * the processor, so that a busy machine only disturbs the caches.  A benchmark, not a
- * test: it prints and judges nothing. */
+ * Keys of 16 bytes, values of 64, in random order, in one table, with and
+ * without deadlines.  Bytes are given twice: as the table accounts for them,
+ * and as malloc sees them (which does not count blocks that it maps on their
+ * own).  Time is that of the processor, so that a busy machine only disturbs
+ * the caches.  A benchmark, not a test: it prints and judges nothing. */
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>

@@ -1,15 +1,15 @@
-/* Fuzz target: replicated operations, batches and results, and the state machine
- * behind them.  The first byte chooses:
+/* Fuzz target: replicated operations, batches and results, and the state
+ * machine behind them.  The first byte chooses:
  *
  *   0  one operation      decodes canonically or not at all
  *   1  one result         the same
  *   2  one batch          is applied to two machines
  *   3  a program          small numbers become well-formed operations, batch by
- *                         batch, applied to two machines of which only one is read
- *                         from: digests stay equal, invariants hold
+ *                         batch, applied to two machines of which only one is
+ *                         read from: digests stay equal, invariants hold
  *
- * Mode 3 gets past the codec at once, so that mutation explores commands instead of
- * length fields. */
+ * Mode 3 gets past the codec at once, so that mutation explores commands
+ * instead of length fields. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -87,8 +87,9 @@ static void one_batch(struct slice in)
 /* ---- programs ---- */
 
 static const char *const words[] = {
-    "a", "b", "c", "", "key", "0", "1", "-1", "10", "007", "9223372036854775807",
-    "-9223372036854775808", "1.5", "1e4000", "nan", "inf", "*", "[a-c]", "?*",
+    "a", "b", "c", "", "key", "0", "1", "-1", "10", "007",
+    "9223372036854775807", "-9223372036854775808", "1.5", "1e4000",
+    "nan", "inf", "*", "[a-c]", "?*",
     "a value that is a good deal longer than the others, so that it moves",
 };
 #define WORDS (sizeof(words) / sizeof(words[0]))

@@ -1,5 +1,5 @@
-/* See conform.h.  The random parts compare the engine with a model that is too simple
- * to be wrong: an array of 600 keys, looked up by number. */
+/* See conform.h.  The random parts compare the engine with a model that is too
+ * simple to be wrong: an array of 600 keys, looked up by number. */
 #include "conform.h"
 
 #include <stdio.h>

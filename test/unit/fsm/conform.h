@@ -1,5 +1,5 @@
-/* The conformance suite of storage engines: what engine.h promises, checked from
- * outside on any engine. */
+/* The conformance suite of storage engines: what engine.h promises, checked
+ * from outside on any engine. */
 #ifndef KV_TEST_UNIT_FSM_CONFORM_H
 #define KV_TEST_UNIT_FSM_CONFORM_H
 
@@ -10,7 +10,7 @@
 typedef struct engine *(*engine_new_fn)(uint64_t seed);
 
 void conform_basics(engine_new_fn make);     /* put, get, remove, views */
-void conform_sizes(engine_new_fn make);      /* every length around the borders */
+void conform_sizes(engine_new_fn make);      /* every layout to every other */
 void conform_own_bytes(engine_new_fn make);  /* put of what the engine holds */
 void conform_lru(engine_new_fn make);
 void conform_deadlines(engine_new_fn make);

@@ -2,9 +2,9 @@
  *
  *   say(m, "SET k v +NX +REL=100")   apply or read one operation
  *
- * Words: the kind; arguments; +FLAG, +REL=ms, +ABS=ms; '' is the empty argument,
- * #5 the eight bytes of a u64.  The answer is text: OK, nil, int 5, bulk text,
- * [a nil b], err 3, pair 5 7, scan 9 [a b]. */
+ * Words: the kind; arguments; +FLAG, +REL=ms, +ABS=ms; '' is the empty
+ * argument, #5 the eight bytes of a u64.  The answer is text: OK, nil, int 5,
+ * bulk text, [a nil b], err 3, pair 5 7, scan 9 [a b]. */
 #ifndef KV_TEST_UNIT_FSM_MACHINE_H
 #define KV_TEST_UNIT_FSM_MACHINE_H
 

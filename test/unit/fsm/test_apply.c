@@ -1,5 +1,5 @@
-/* What each command does, edge cases included; expected answers are those of Redis 7
- * where it has the command. */
+/* What each command does, edge cases included; expected answers are those of
+ * Redis 7 where it has the command. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The state machine as a whole: batches, digests, determinism, and a model of all
- * commands together. */
+/* The state machine as a whole: batches, digests, determinism, and a model of
+ * all commands together. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Dedupe: each case of the essay in session.c, through the state machine.  INCRBY
- * tells how often a write was executed. */
+/* Dedupe: each case of the essay in session.c, through the state machine.
+ * INCRBY tells how often a write was executed. */
 #include "fsm/session.h"
 
 #include <stdio.h>

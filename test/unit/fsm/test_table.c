@@ -1,4 +1,5 @@
-/* The memory engine: the conformance suite, and what only this engine promises. */
+/* The memory engine: the conformance suite, and what only this engine
+ * promises. */
 #include "fsm/table.h"
 
 #include <stdio.h>
@@ -109,8 +110,8 @@ TEST(table, a_key_of_16_and_64_bytes_takes_at_most_120_with_a_deadline)
 
     for (unsigned i = 0; i < 300000; i++) {
         put_number(e, i, 1000000 + i);
-        /* At every size that a shard of a sixteenth of a million keys passes: no
-         * bad moment in between. */
+        /* At every size that a shard of a sixteenth of a million keys passes:
+         * no bad moment in between. */
         if (i >= 62500 && i % 500 == 0) {
             printf("%u: %.2f\n", i, (double)bytes_of(e) / (i + 1));
             CHECK(bytes_of(e) <= 120ull * (i + 1));

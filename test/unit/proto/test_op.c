@@ -1,5 +1,5 @@
-/* The replicated operation, batches and results: what is written is read back, and
- * nothing else is. */
+/* The replicated operation, batches and results: what is written is read back,
+ * and nothing else is. */
 #include "proto/op.h"
 
 #include "base/err.h"
