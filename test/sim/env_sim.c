@@ -256,7 +256,9 @@ struct env *sim_node_start(struct sim *s, unsigned node)
     p->sim = s;
     p->node = n;
     p->incarnation = ++n->incarnations;
-    rng_seed(&p->rng, rng_u64(&s->rng));
+    /* Not from the world's generator: what a process draws does not depend on
+     * what the network did before it began. */
+    rng_seed(&p->rng, s->seed ^ rng_mix((uint64_t)node << 32 | p->incarnation));
     list_init(&p->files);
     list_init(&p->dials);
     list_init(&p->listeners);
@@ -373,6 +375,7 @@ struct sim *sim_new(uint64_t seed)
     struct sim *s = SIM_NEW(struct sim);
     const char *log = getenv("KV_SIM_LOG");
 
+    s->seed = seed;
     rng_seed(&s->rng, seed);
     heap_init(&s->events);
     list_init(&s->spare);

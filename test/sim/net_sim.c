@@ -518,9 +518,23 @@ void sim__stream_close(struct env *e, struct env_stream *st, env_close_cb cb,
     sim__post_proc(st->proc, 0, closed, "closed", st);
 }
 
+/* What was not on its way yet is in no send buffer any more. */
+static void forget_stalled(struct pipe *pipe)
+{
+    for (; pipe->stalled > 0; pipe->stalled--) {
+        struct seg *g = CONTAINER_OF(pipe->segs.prev, struct seg, link);
+
+        list_del(&g->link);
+        mem_free(g);
+    }
+}
+
 static void end_crash(struct env_stream *st, bool dark)
 {
     struct sim_conn *c = st->conn;
+
+    if (dark)
+        forget_stalled(&c->pipe[st->side]);
 
     while (!list_empty(&st->writes)) {
         struct pending *pd = LIST_FIRST(&st->writes, struct pending, link);

@@ -136,6 +136,7 @@ struct sim_net {
 };
 
 struct sim {
+    uint64_t seed;
     uint64_t now, hash, n_events, at_this_instant;
     struct heap events;
     struct list spare;      /* struct sim_event, to be used again */
