@@ -1,0 +1,37 @@
+/* The scenarios: each builds a cluster, plays a script and returns it settled, for
+ * the verdict.  They are functions so that a sabotaged build can play them, too. */
+#ifndef KV_SCENARIO_SCENARIO_H
+#define KV_SCENARIO_SCENARIO_H
+
+#include "scenario/cluster.h"
+
+/* A leader that was cut off rejoins with entries nobody else has. */
+struct cluster *scenario_stale_suffix(void);
+/* Figure 8 of the Raft paper, up to (d) or, completed, (e). */
+struct cluster *scenario_figure_8(bool completed);
+/* Proposals arrive at a fixed rate, whatever becomes of them. */
+struct load {
+    uint32_t net_us, sync_us;  /* one way; one fsync */
+    unsigned every_us, ms;     /* one proposal per every_us, for ms */
+};
+struct load_result {
+    unsigned proposed, acked, refused;
+    uint64_t p50_us, p99_us, max_us; /* of the acknowledgements */
+    uint64_t leader_syncs;
+    unsigned leaders;                /* terms that had one */
+};
+struct cluster *scenario_load(const struct load *load, struct load_result *ret);
+/* Leadership is handed to node 2 while node 3 calls for votes in the same term;
+ * node 3's calls take delay_us.  *ret_both: both did call. */
+struct cluster *scenario_two_candidates(uint32_t delay_us, bool *ret_both);
+/* A voter loses power after it has decided its vote, before that is on its disk. */
+struct cluster *scenario_vote_before_fsync(void);
+/* A follower is thousands of entries behind: they come from the leader's log. */
+struct cluster *scenario_far_behind(uint64_t *ret_entries_read);
+/* A follower must replace n entries that differ from the leader's at every
+ * index.  The time from the heal until it has, and how often it said no. */
+struct cluster *scenario_long_conflict(unsigned n, uint64_t *ret_repair_us, uint64_t *ret_rejects);
+/* Everybody loses power the moment a write is acknowledged. */
+struct cluster *scenario_power_cut_at_ack(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* The scenarios against a build in which single rules can be switched off: each must
+ * then fail in the way it exists to show.  With all rules on, the same build must
+ * behave. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sabotage.h"
+#include "lib/test.h"
+#include "scenario/scenario.h"
+
+static void sabotage(enum sabotage what)
+{
+    sabotage_mask = UINT64_C(1) << what;
+}
+
+static void check_violated(struct cluster *c, const char *by)
+{
+    const char *violation = cluster_violation(c);
+
+    if (violation == NULL)
+        FAIL("nothing was violated");
+    if (strstr(violation, by) == NULL)
+        FAIL("\"%s\" was expected, and this happened: %s", by, violation);
+    cluster_free(c);
+}
+
+TEST(sabotage, nothing_is_violated_when_no_rule_is_off)
+{
+    struct cluster *c = scenario_vote_before_fsync();
+
+    cluster_verdict(c, "vote-before-fsync");
+    cluster_free(c);
+}
+
+TEST(sabotage, a_vote_sent_before_it_is_durable_elects_two_leaders)
+{
+    sabotage(SABOTAGE_VOTE_UNGATED);
+    check_violated(scenario_vote_before_fsync(), "node 2 voted in term 2");
+}
+
+TEST(sabotage, an_acknowledgement_before_fsync_loses_writes_in_a_power_cut)
+{
+    sabotage(SABOTAGE_ACK_BEFORE_FSYNC);
+    check_violated(scenario_power_cut_at_ack(),
+                   "without the committed entry");
+}
+
+TEST(sabotage, without_rule_s12_a_conflict_costs_a_round_trip_for_each_entry)
+{
+    uint64_t repair_us, rejects;
+    struct cluster *c;
+
+    sabotage(SABOTAGE_S12);
+    c = scenario_long_conflict(2000, &repair_us, &rejects);
+    CHECK(rejects > 1000);
+    CHECK(repair_us > 1000000);
+    cluster_free(c);
+}

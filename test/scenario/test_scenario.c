@@ -1,0 +1,140 @@
+/* The scenarios against the product: what each must show beyond safety, which
+ * cluster_verdict checks, and its transcript. */
+#include "lib/test.h"
+#include "scenario/scenario.h"
+
+static void verdict(struct cluster *c, const char *name)
+{
+    cluster_verdict(c, name);
+    cluster_free(c);
+}
+
+TEST(scenario, a_leader_with_a_stale_suffix_rejoins_and_acknowledges_nothing_false)
+{
+    verdict(scenario_stale_suffix(), "stale-suffix");
+}
+
+TEST(scenario, figure_8_an_old_entry_on_a_majority_is_not_committed)
+{
+    verdict(scenario_figure_8(false), "figure-8-d");
+}
+
+TEST(scenario, figure_8_an_old_entry_is_committed_with_one_of_the_new_term)
+{
+    verdict(scenario_figure_8(true), "figure-8-e");
+}
+
+TEST(scenario, a_disk_faster_than_the_network_costs_one_round_trip)
+{
+    const struct load load = { .net_us = 5000, .sync_us = 200,
+                               .every_us = 500, .ms = 2000 };
+    struct load_result r;
+    struct cluster *c = scenario_load(&load, &r);
+
+    CHECK_EQ(r.refused, 0);
+    CHECK_EQ(r.acked, r.proposed);
+    CHECK_EQ(r.leaders, 1);
+    CHECK(r.p50_us >= 10000);
+    CHECK(r.max_us <= 12000);
+    verdict(c, "load-fast-disk");
+}
+
+TEST(scenario, a_disk_slower_than_the_network_is_shared_by_many_writes)
+{
+    const struct load load = { .net_us = 100, .sync_us = 20000,
+                               .every_us = 500, .ms = 2000 };
+    struct load_result r;
+    struct cluster *c = scenario_load(&load, &r);
+
+    CHECK_EQ(r.refused, 0);
+    CHECK_EQ(r.acked, r.proposed);
+    CHECK_EQ(r.leaders, 1);
+    /* The rest of the sync under way, then its own: followers write while the
+     * leader does, or it would be three. */
+    CHECK(r.max_us <= 2 * load.sync_us + 3000);
+    CHECK(r.leader_syncs * 20 < r.proposed);
+    verdict(c, "load-slow-disk");
+}
+
+TEST(scenario, a_disk_slower_than_a_heartbeat_costs_no_election)
+{
+    const struct load load = { .net_us = 100, .sync_us = 300000,
+                               .every_us = 2000, .ms = 3000 };
+    struct load_result r;
+    struct cluster *c = scenario_load(&load, &r);
+
+    CHECK_EQ(r.leaders, 1);
+    CHECK_EQ(r.acked + r.refused, r.proposed);
+    verdict(c, "load-very-slow-disk");
+}
+
+TEST(scenario, two_candidates_and_a_transfer_in_one_term_elect_one_leader)
+{
+    bool both;
+    struct cluster *c = scenario_two_candidates(41000, &both);
+
+    CHECK(both);
+    verdict(c, "two-candidates");
+}
+
+TEST(scenario, two_candidates_race_at_any_distance)
+{
+    unsigned races = 0;
+
+    for (uint32_t delay = 38000; delay <= 48000; delay += 100) {
+        bool both;
+        struct cluster *c = scenario_two_candidates(delay, &both);
+
+        races += both;
+        verdict(c, NULL);
+    }
+    CHECK(races > 10);
+}
+
+TEST(scenario, a_vote_that_was_not_synced_has_not_left)
+{
+    verdict(scenario_vote_before_fsync(), "vote-before-fsync");
+}
+
+TEST(scenario, a_follower_far_behind_is_served_from_the_log_on_disk)
+{
+    uint64_t entries_read;
+    struct cluster *c = scenario_far_behind(&entries_read);
+
+    CHECK(entries_read > 3000);
+    for (unsigned i = 1; i <= 3; i++)
+        CHECK(c->node[i].tail_bytes_max <= (64u << 10) + (256u << 10) + 1000);
+    verdict(c, "far-behind");
+}
+
+TEST(scenario, a_conflicting_suffix_of_10000_entries_takes_a_few_round_trips)
+{
+    uint64_t repair_us, rejects;
+    struct cluster *c = scenario_long_conflict(10000, &repair_us, &rejects);
+
+    CHECK(rejects <= 3);
+    /* Less than one heartbeat to be heard, and a few round trips. */
+    CHECK(repair_us < 500000);
+    verdict(c, "long-conflict");
+}
+
+TEST(scenario, an_acknowledged_write_survives_a_power_cut_of_all_nodes)
+{
+    verdict(scenario_power_cut_at_ack(), "power-cut");
+}
+
+TEST(scenario, a_cluster_that_stops_in_order_leaves_nothing_behind)
+{
+    struct cluster_config cfg = cluster_defaults();
+    struct cluster *c = cluster_new(&cfg);
+
+    CHECK_EQ(cluster_wait_leader(c, 1, 5000), 1);
+    CHECK_EQ(cluster_propose(c, 1, "a", 16), 0);
+    CHECK(cluster_wait_acked(c, 1, 1000));
+    for (unsigned i = 1; i <= 3; i++)
+        cluster_stop(c, i);
+    for (unsigned i = 1; i <= 3; i++)
+        CHECK_EQ(sim_node_blocks(c->sim, i), 0);
+    cluster_settle(c);
+    verdict(c, "stop");
+}
