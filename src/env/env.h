@@ -232,8 +232,7 @@ static inline void env_submit_read(struct env *e, struct env_io *io) { e->ops->s
 /* Listen on host (numeric) and port; cb gets each accepted stream, which it
  * then owns and must start or close. KV_EADDRINUSE, KV_EACCES, KV_EINVAL. */
 static inline int env_listen(struct env *e, const char *host, uint16_t port, env_accept_cb cb, void *ctx, struct env_listener **ret) { return e->ops->listen(e, host, port, cb, ctx, ret); }
-/* The port listened on: the one that was free, if env_listen was asked for port
- * 0. */
+/* The port listened on: a free one if env_listen was asked for port 0. */
 static inline uint16_t env_listener_port(struct env *e, struct env_listener *l) { return e->ops->listener_port(e, l); }
 static inline void env_listener_close(struct env *e, struct env_listener *l, env_close_cb cb, void *ctx) { e->ops->listener_close(e, l, cb, ctx); }
 /* Connect; host may be a name.  cb gets a stream it owns, or KV_ETIMEDOUT,

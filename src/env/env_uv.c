@@ -168,15 +168,13 @@ static void on_timer(uv_timer_t *timer)
 /* Let poll end at deadline_ms at the latest. */
 static void arm(struct env_uv *e, uint64_t deadline_ms)
 {
-    const uint64_t now = env_now_us(&e->env);
-    uint64_t delay_ms;
+    const uint64_t now_ms = env_now_ms(&e->env);
 
     if (deadline_ms >= e->armed_ms)
         return;
-    ASSERT(deadline_ms * 1000 > now);
-    delay_ms = (deadline_ms * 1000 - now + 999) / 1000;
+    ASSERT(deadline_ms > now_ms); /* what is due does not wait */
     uv_update_time(&e->loop); /* the delay counts from now, not from wake-up */
-    if (uv_timer_start(&e->timer, on_timer, delay_ms, 0) != 0)
+    if (uv_timer_start(&e->timer, on_timer, deadline_ms - now_ms, 0) != 0)
         UNREACHABLE(); /* fails only on a closing handle */
     e->armed_ms = deadline_ms;
 }

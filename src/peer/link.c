@@ -122,8 +122,8 @@ static void answer(struct conn *c, const struct link_hello *h,
         ack.version = h->version_max < LINK_VERSION_MAX
                           ? h->version_max
                           : (uint16_t)LINK_VERSION_MAX;
-    conn__put(c, link__ack_frame(&ack));
-    conn__flush(c);
+    link__conn_put(c, link__ack_frame(&ack));
+    link__conn_flush(c);
 }
 
 void link__on_hello(struct conn *c, struct slice payload)
@@ -135,29 +135,29 @@ void link__on_hello(struct conn *c, struct slice payload)
 
     ASSERT(c->state == CONN_HELLO);
     if (rv != 0) {
-        conn__drop(c, rv);
+        link__conn_drop(c, rv);
         return;
     }
     refusal = judge(c->l, &h);
     if (refusal != LINK_ACCEPTED) {
         link__log_refusal(c, link__refusal_text(refusal), h.node_id);
         answer(c, &h, refusal);
-        conn__drop(c, KV_EMISMATCH);
+        link__conn_drop(c, KV_EMISMATCH);
         return;
     }
     p = peer_of(c->l, h.node_id);
     if (p->in != NULL && p->in->seq > c->seq) { /* I1 */
-        conn__drop(c, KV_ECANCELED);
+        link__conn_drop(c, KV_ECANCELED);
         return;
     }
     if (p->in != NULL)
-        conn__drop(p->in, KV_ECANCELED);
+        link__conn_drop(p->in, KV_ECANCELED);
     link__saw_instance(p, h.instance_id);
     c->peer = p;
-    conn__ready(c);
+    link__conn_ready(c);
     p->in = c;
     answer(c, &h, LINK_ACCEPTED);
-    peer__hurry(p);
+    link__peer_hurry(p);
     link__check(c->l);
 }
 
@@ -169,7 +169,7 @@ static void on_accept(void *ctx, struct env_stream *stream)
         struct conn *oldest = LIST_FIRST(&l->strangers, struct conn, link);
 
         link__log_refusal(oldest, "too many connections without a HELLO", 0);
-        conn__drop(oldest, KV_EBUSY);
+        link__conn_drop(oldest, KV_EBUSY);
     }
     link__conn_new(l, stream, NULL);
     link__check(l);
@@ -224,7 +224,7 @@ void link__on_closed(struct conn *c)
     if (c->outbound) {
         ASSERT(c->peer->out == c);
         c->peer->out = NULL;
-        peer__out_closed(c->peer, c->was_ready, c->reason);
+        link__peer_out_closed(c->peer, c->was_ready, c->reason);
     } else if (!l->closing) {
         in_closed(c);
     }
@@ -244,7 +244,7 @@ static void drop_all(struct list *conns)
         struct conn *c = CONTAINER_OF(link, struct conn, link);
 
         link = link->next; /* a stranger moves to another list */
-        conn__drop(c, KV_ECANCELED);
+        link__conn_drop(c, KV_ECANCELED);
     }
 }
 
@@ -327,10 +327,10 @@ void links_add(struct links *l, uint64_t peer, const char *host, uint16_t port)
     p->id = peer;
     p->host = mem_strdup(host);
     p->port = port;
-    env_timer_init(l->env, &p->retry, peer__on_retry, p);
+    env_timer_init(l->env, &p->retry, link__peer_on_retry, p);
     map_put(&l->peers, peer, p);
     list_add_tail(&l->peer_list, &p->link);
-    peer__dial(p);
+    link__peer_dial(p);
     link__check(l);
 }
 
@@ -362,7 +362,7 @@ int links_send(struct links *l, uint64_t peer, struct frame *f)
     if (rv != 0)
         frame_free(f);
     else
-        conn__put(p->out, f);
+        link__conn_put(p->out, f);
     return rv;
 }
 
@@ -376,7 +376,7 @@ void links_flush(struct links *l)
         struct peer *p = CONTAINER_OF(link, struct peer, link);
 
         if (p->out != NULL)
-            conn__flush(p->out);
+            link__conn_flush(p->out);
     }
 }
 

@@ -44,19 +44,19 @@ static void deliver(struct conn *c, const struct frame_head *head,
     if (c->state == CONN_HELLO) {
         if (head->kind == (c->outbound ? FRAME_HELLO_ACK : FRAME_HELLO)) {
             if (c->outbound)
-                peer__on_ack(c, payload);
+                link__peer_on_ack(c, payload);
             else
                 link__on_hello(c, payload);
             return;
         }
-        conn__drop(c, KV_EPROTO);
+        link__conn_drop(c, KV_EPROTO);
         return;
     }
     if (head->kind == FRAME_PING)
         return; /* it has been heard, which was its purpose */
     if (c->outbound || head->kind == FRAME_HELLO ||
         head->kind == FRAME_HELLO_ACK) {
-        conn__drop(c, KV_EPROTO);
+        link__conn_drop(c, KV_EPROTO);
         return;
     }
     ASSERT(c->peer->in == c);
@@ -83,7 +83,7 @@ static size_t take(struct conn *c, struct slice in)
     if (rv == KV_EAGAIN)
         c->want = used == 0 ? FRAME_HEAD_BYTES : used;
     else
-        conn__drop(c, rv);
+        link__conn_drop(c, rv);
     return 0;
 }
 
@@ -133,12 +133,12 @@ static void conn_end(void *ctx, int status)
     struct conn *c = ctx;
 
     ASSERT(status != 0);
-    conn__drop(c, status == KV_EEOF ? KV_EEOF : KV_ECONN);
+    link__conn_drop(c, status == KV_EEOF ? KV_EEOF : KV_ECONN);
 }
 
 /* ---- writing ---- */
 
-void conn__put(struct conn *c, struct frame *f)
+void link__conn_put(struct conn *c, struct frame *f)
 {
     ASSERT(c->state != CONN_CLOSING);
     ASSERT(f->bytes > 0); /* sealed */
@@ -206,11 +206,11 @@ static void on_written(struct env_write *w, int status)
     if (c->state == CONN_CLOSING)
         return; /* I4 */
     if (status != 0) {
-        conn__drop(c, status);
+        link__conn_drop(c, status);
         return;
     }
     advance(c, c->writing_bytes);
-    conn__flush(c);
+    link__conn_flush(c);
 }
 
 /* Leave the rest to the loop. */
@@ -223,13 +223,13 @@ static void write_later(struct conn *c)
     ASSERT(n > 0);
     c->write = (struct env_write){ .cb = on_written, .data = c };
     if (env_stream_write(c->l->env, c->stream, &c->write, parts, n) != 0) {
-        conn__drop(c, KV_ECONN);
+        link__conn_drop(c, KV_ECONN);
         return;
     }
     c->writing = true;
 }
 
-void conn__flush(struct conn *c)
+void link__conn_flush(struct conn *c)
 {
     struct slice parts[LINK_GATHER_PARTS];
 
@@ -239,7 +239,7 @@ void conn__flush(struct conn *c)
         long took = env_stream_try_write(c->l->env, c->stream, parts, n);
 
         if (took < 0) {
-            conn__drop(c, KV_ECONN);
+            link__conn_drop(c, KV_ECONN);
             return;
         }
         c->wrote = true;
@@ -261,11 +261,11 @@ static void on_timer(struct env_timer *t)
     if (c->state == CONN_HELLO) {
         if (!c->outbound)
             link__log_refusal(c, "did not say who it is in time", 0);
-        conn__drop(c, KV_ETIMEDOUT);
+        link__conn_drop(c, KV_ETIMEDOUT);
         return;
     }
     if (now - c->heard_ms >= LINK_SILENT_PINGS * cfg->ping_ms) {
-        conn__drop(c, KV_ETIMEDOUT);
+        link__conn_drop(c, KV_ETIMEDOUT);
         return;
     }
     env_timer_set(t, now + cfg->ping_ms);
@@ -273,14 +273,14 @@ static void on_timer(struct env_timer *t)
         struct frame *f = frame_new(FRAME_PING, FRAME_GROUP_NODE);
 
         frame_seal(f);
-        conn__put(c, f);
-        conn__flush(c);
+        link__conn_put(c, f);
+        link__conn_flush(c);
     }
     c->wrote = false;
 }
 
 struct conn *link__conn_new(struct links *l, struct env_stream *stream,
-                       struct peer *peer)
+                            struct peer *peer)
 {
     struct conn *c = MEM_NEW(struct conn);
 
@@ -318,7 +318,7 @@ static void unstrange(struct conn *c)
     list_add_tail(&c->l->conns, &c->link);
 }
 
-void conn__ready(struct conn *c)
+void link__conn_ready(struct conn *c)
 {
     ASSERT(c->state == CONN_HELLO);
     ASSERT(c->peer != NULL);
@@ -343,7 +343,7 @@ static void on_closed(void *ctx)
     mem_free(c);
 }
 
-void conn__drop(struct conn *c, int reason)
+void link__conn_drop(struct conn *c, int reason)
 {
     ASSERT(reason < 0);
     if (c->state == CONN_CLOSING)

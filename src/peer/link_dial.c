@@ -70,8 +70,8 @@ static void greet(struct peer *p)
                                   .instance_id = cfg->instance_id,
                                   .receiver_id = p->id };
 
-    conn__put(p->out, link__hello_frame(&h));
-    conn__flush(p->out);
+    link__conn_put(p->out, link__hello_frame(&h));
+    link__conn_flush(p->out);
 }
 
 static void on_dialed(void *ctx, int status, struct env_stream *stream)
@@ -93,7 +93,7 @@ static void on_dialed(void *ctx, int status, struct env_stream *stream)
     link__released(l);
 }
 
-void peer__dial(struct peer *p)
+void link__peer_dial(struct peer *p)
 {
     struct links *l = p->l;
     int rv;
@@ -112,18 +112,18 @@ void peer__dial(struct peer *p)
     l->n_open++;
 }
 
-void peer__on_retry(struct env_timer *t)
+void link__peer_on_retry(struct env_timer *t)
 {
-    peer__dial(t->data);
+    link__peer_dial(t->data);
 }
 
-void peer__hurry(struct peer *p)
+void link__peer_hurry(struct peer *p)
 {
     if (env_timer_armed(&p->retry))
         env_timer_set(&p->retry, env_now_ms(p->l->env)); /* I3 */
 }
 
-void peer__on_ack(struct conn *c, struct slice payload)
+void link__peer_on_ack(struct conn *c, struct slice payload)
 {
     struct peer *p = c->peer;
     struct links *l = c->l;
@@ -132,28 +132,28 @@ void peer__on_ack(struct conn *c, struct slice payload)
 
     ASSERT(p->out == c);
     if (rv != 0) {
-        conn__drop(c, rv);
+        link__conn_drop(c, rv);
         return;
     }
     if (ack.refusal != LINK_ACCEPTED) {
         /* Distinct from every KV_E*, so that each refusal is logged. */
         log_failure(p, (int)(ack.refusal & 0xffff) + 1,
                     link__refusal_text(ack.refusal));
-        conn__drop(c, KV_EMISMATCH);
+        link__conn_drop(c, KV_EMISMATCH);
         return;
     }
     if (ack.node_id != p->id) {
         log_failure(p, KV_EMISMATCH, "another node answers at this address");
-        conn__drop(c, KV_EMISMATCH);
+        link__conn_drop(c, KV_EMISMATCH);
         return;
     }
     if (ack.version < LINK_VERSION_MIN || ack.version > LINK_VERSION_MAX) {
         log_failure(p, KV_EVERSION, kv_strerror(KV_EVERSION));
-        conn__drop(c, KV_EMISMATCH);
+        link__conn_drop(c, KV_EMISMATCH);
         return;
     }
     link__saw_instance(p, ack.instance_id);
-    conn__ready(c);
+    link__conn_ready(c);
     p->n_failures = 0;
     p->logged = 0;
     log_event(l->env, ENV_LOG_INFO, "link", "up",
@@ -161,7 +161,7 @@ void peer__on_ack(struct conn *c, struct slice payload)
     l->ops->up(l->ctx, p->id);
 }
 
-void peer__out_closed(struct peer *p, bool was_ready, int reason)
+void link__peer_out_closed(struct peer *p, bool was_ready, int reason)
 {
     struct links *l = p->l;
 
@@ -172,7 +172,7 @@ void peer__out_closed(struct peer *p, bool was_ready, int reason)
     if (was_ready)
         log_event(l->env, ENV_LOG_INFO, "link", "down",
                   "peer=%" PRIu64 " why=\"%s\"", p->id, kv_strerror(reason));
-    else if (reason != KV_EMISMATCH) /* peer__on_ack logged those */
+    else if (reason != KV_EMISMATCH) /* link__peer_on_ack logged those */
         log_failure(p, reason, kv_strerror(reason));
     wait_to_retry(p);
     if (was_ready)

@@ -89,14 +89,14 @@ struct conn {
 
 /* Take over stream and start reading. */
 struct conn *link__conn_new(struct links *l, struct env_stream *stream,
-                       struct peer *peer);
+                            struct peer *peer);
 /* The handshake succeeded. */
-void conn__ready(struct conn *c);
-/* Queue and own f; conn__flush writes. */
-void conn__put(struct conn *c, struct frame *f);
-void conn__flush(struct conn *c);
-/* Begin to close.  Calls nothing of links_ops; conn__closed comes later. */
-void conn__drop(struct conn *c, int reason);
+void link__conn_ready(struct conn *c);
+/* Queue and own f; link__conn_flush writes. */
+void link__conn_put(struct conn *c, struct frame *f);
+void link__conn_flush(struct conn *c);
+/* Begin to close.  Calls nothing of links_ops; link__conn_closed comes later. */
+void link__conn_drop(struct conn *c, int reason);
 
 /* ---- peers and links ---- */
 
@@ -149,10 +149,11 @@ void link__log_refusal(struct conn *c, const char *why, uint64_t node);
 void link__saw_instance(struct peer *p, uint64_t instance);
 
 /* link_dial.c */
-void peer__dial(struct peer *p);
-void peer__on_ack(struct conn *c, struct slice payload);
-void peer__out_closed(struct peer *p, bool was_ready, int reason);
-void peer__hurry(struct peer *p); /* it lives: do not wait for the backoff */
-void peer__on_retry(struct env_timer *t);
+void link__peer_dial(struct peer *p);
+void link__peer_on_ack(struct conn *c, struct slice payload);
+void link__peer_out_closed(struct peer *p, bool was_ready, int reason);
+void link__peer_hurry(
+    struct peer *p); /* it lives: do not wait for the backoff */
+void link__peer_on_retry(struct env_timer *t);
 
 #endif

@@ -186,6 +186,41 @@ TEST(env_dial, a_cancel_that_comes_after_the_connection_still_wins)
     fx_close(&fx);
 }
 
+static void cancel_timer(struct env_timer *t)
+{
+    struct fx *fx = t->data;
+
+    CHECK_EQ(fx->n_over, 0);
+    env_dial_cancel(fx->u.env, fx->d);
+}
+
+/* On loopback the kernel connects at once, and timers run after poll and before
+ * the callbacks of dials. */
+TEST(env_dial, a_stream_that_nobody_wants_any_more_is_closed)
+{
+    struct fx fx;
+    struct env_timer t;
+    uint16_t port;
+    int fd = bound_socket(&port);
+    int other;
+    char c;
+
+    CHECK_EQ(listen(fd, 4), 0);
+    fx_open(&fx);
+    dial(&fx, "127.0.0.1", port, 60000);
+    env_timer_init(fx.u.env, &t, cancel_timer, &fx);
+    env_timer_set(&t, 0);
+    until(&fx.u, &fx.n_over, 1);
+    CHECK_EQ(fx.status, KV_ECANCELED);
+    other = accept(fd, NULL, NULL);
+    CHECK(other >= 0);
+    until_settled(&fx.u);
+    CHECK_EQ(read(other, &c, 1), 0); /* end of file */
+    close(other);
+    close(fd);
+    fx_close(&fx);
+}
+
 static void take_it(void *ctx, struct env_stream *s)
 {
     struct fx *fx = ctx;

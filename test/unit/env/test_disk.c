@@ -211,6 +211,33 @@ TEST(env_disk, writing_to_a_file_opened_for_reading_fails)
     env_uv_free(env);
 }
 
+TEST(env_disk, what_the_kernel_forbids_is_permission_denied)
+{
+    struct env *env = open_env();
+
+    CHECK_EQ(env_unlink(env, "/proc/version"), KV_EACCES); /* to root too */
+    env_uv_free(env);
+}
+
+TEST(env_disk, without_descriptors_neither_a_file_nor_an_env_opens)
+{
+    struct rlimit limit, old;
+    struct env *env = open_env();
+    struct env *second;
+    struct env_file *f;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    limit = old;
+    limit.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(env_open(env, at("f"), ENV_OPEN_CREATE, &f), KV_EMFILE);
+    CHECK_EQ(env_uv_open(&second), KV_EMFILE);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    CHECK_EQ(env_uv_open(&second), 0);
+    env_uv_free(second);
+    env_uv_free(env);
+}
+
 TEST_ABORTS(env_disk, freeing_an_env_with_an_open_file_is_refused)
 {
     struct env *env = open_env();

@@ -25,6 +25,21 @@ static void open_env(struct trace *tr)
     CHECK_EQ(env_uv_open(&tr->env), 0);
 }
 
+static void stop_timer(struct env_timer *t)
+{
+    env_uv_stop(t->env);
+}
+
+/* Let the loop block at least once. */
+static void run_a_little(struct trace *tr)
+{
+    struct env_timer stop;
+
+    env_timer_init(tr->env, &stop, stop_timer, NULL);
+    env_timer_set(&stop, env_now_ms(tr->env) + 3);
+    env_uv_run(tr->env);
+}
+
 /* ---- timers ---- */
 
 struct named {
@@ -125,6 +140,23 @@ TEST(env_timer, a_nearer_deadline_shortens_a_wait_that_is_under_way)
     env_uv_run(tr.env);
     CHECK_STR(tr.text, "ab");
     env_timer_stop(&n[0].t);
+    env_uv_free(tr.env);
+}
+
+TEST(env_timer, a_deadline_at_the_end_of_time_does_no_harm)
+{
+    struct trace tr;
+    struct named n[2] = { 0 };
+
+    open_env(&tr);
+    named_set(&n[0], &tr, 'x', UINT64_MAX);
+    named_set(&n[1], &tr, 'y', UINT64_MAX - 1);
+    run_a_little(&tr);
+    CHECK_EQ(tr.n, 0);
+    env_timer_stop(&n[0].t);
+    run_a_little(&tr); /* y alone sets the wait */
+    CHECK_EQ(tr.n, 0);
+    env_timer_stop(&n[1].t);
     env_uv_free(tr.env);
 }
 
@@ -270,22 +302,14 @@ TEST(env_turn, a_wake_in_the_turn_asks_for_one_more_after_it)
     env_uv_free(tr.env);
 }
 
-static void stop_timer(struct env_timer *t)
-{
-    env_uv_stop(t->env);
-}
-
 TEST(env_turn, without_a_wake_no_turn_runs)
 {
     struct trace tr;
     struct turns t = { .tr = &tr };
-    struct env_timer stop;
 
     open_env(&tr);
     env_on_turn(tr.env, on_turn, &t);
-    env_timer_init(tr.env, &stop, stop_timer, NULL);
-    env_timer_set(&stop, env_now_ms(tr.env) + 3);
-    env_uv_run(tr.env);
+    run_a_little(&tr);
     CHECK_EQ(tr.n, 0);
     env_uv_free(tr.env);
 }

@@ -222,6 +222,22 @@ TEST(link, a_peer_that_does_not_read_fills_the_queue_and_no_more)
 
 /* ---- coming and going ---- */
 
+TEST(link, an_address_in_use_is_reported_when_the_links_open)
+{
+    struct fix fix;
+    struct node *a = &fix.nodes[0];
+    struct link_config cfg;
+    struct links_ops ops = { 0 };
+    struct links *l;
+
+    fix_open(&fix, 1);
+    cfg = a->cfg;
+    CHECK_EQ(links_open(fix.env, &cfg, &ops, NULL, &l), KV_EADDRINUSE);
+    cfg.host = "not a number";
+    CHECK_EQ(links_open(fix.env, &cfg, &ops, NULL, &l), KV_EINVAL);
+    fix_close(&fix);
+}
+
 TEST(link, a_peer_that_restarts_is_lost_and_down_and_then_reached_again)
 {
     struct fix fix;
