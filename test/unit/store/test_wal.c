@@ -364,6 +364,82 @@ TEST(wal, a_damaged_payload_is_not_handed_out)
     fix_free(&f);
 }
 
+TEST(wal, an_empty_payload_is_read_back_as_such)
+{
+    struct fix f;
+
+    fix_init(&f);
+    fix_open(&f);
+    fix_put(&f, 1, 1, 1, 0);
+    fix_reopen(&f);
+    CHECK_EQ(fix_read(&f, wal_find_group(f.w, 1)->entries, 1, 1), 0);
+    fix_free(&f);
+}
+
+TEST(wal, a_read_that_fails_on_the_disk_says_so_and_the_next_one_works)
+{
+    struct fix f;
+
+    fix_init(&f);
+    fix_open(&f);
+    for (uint64_t i = 1; i <= 60; i++)
+        fix_put(&f, 1, i, 1, 1500);
+    fix_sync(&f);
+    fix_reopen(&f);
+    const struct wal_entry *e = wal_find_group(f.w, 1)->entries;
+    fault_arm(&f.m.fault, 1, false); /* opening the older segment */
+    CHECK_EQ(fix_read(&f, e, 1, 1), KV_EIO);
+    CHECK_EQ(fix_read(&f, e, 1, 1), 0);
+    fault_arm(&f.m.fault, 1, false); /* reading it */
+    CHECK_EQ(fix_read(&f, e, 1, 1), KV_EIO);
+    CHECK_EQ(fix_read(&f, e, 1, 1), 0);
+    fix_free(&f);
+}
+
+TEST(wal, a_log_of_many_segments_keeps_few_files_open)
+{
+    struct fix f;
+
+    fix_init(&f);
+    f.cfg.load_bytes_max = 0;
+    fix_open(&f);
+    for (uint64_t i = 1; i <= 45; i++) {
+        fix_put(&f, 1, i, 1, wal_entry_bytes_max(f.w));
+        fix_sync(&f);
+        CHECK(f.m.open_files <= WAL__OPEN_MAX + 2);
+    }
+    fix_reopen(&f);
+    struct wal_group *g = wal_find_group(f.w, 1);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < 45; i++) {
+            CHECK_EQ(fix_read(&f, &g->entries[i], 1, i + 1), 0);
+            CHECK(f.m.open_files <= WAL__OPEN_MAX + 2);
+        }
+    }
+    fix_free(&f);
+}
+
+TEST(wal, replaced_and_compacted_entries_make_way_for_newer_ones_in_memory)
+{
+    struct fix f;
+
+    fix_init(&f);
+    f.cfg.load_bytes_max = 3000;
+    fix_open(&f);
+    fix_put_run(&f, 1, 1, 1, 600, 4);
+    wal_put_compact(f.w, 1, 1, 1);
+    fix_put_run(&f, 1, 3, 2, 900, 2);  /* 600 + 2 * 900 in memory */
+    fix_put_run(&f, 2, 1, 1, 1000, 2); /* drops all but 900 + 2 * 1000 */
+    fix_reopen(&f);
+    struct wal_group *g = wal_find_group(f.w, 1);
+    fix_check_group(&f, 1, 2, 4);
+    CHECK(g->entries[0].blob == NULL);
+    CHECK(g->entries[1].blob == NULL);
+    CHECK(g->entries[2].blob != NULL);
+    fix_check_group(&f, 2, 1, 2);
+    fix_free(&f);
+}
+
 static void count(struct wal_read *r, int status, struct blob *payload)
 {
     CHECK_EQ(status, KV_ECANCELED);

@@ -440,6 +440,80 @@ TEST(wal_crash, any_disk_call_of_opening_may_fail)
     fix_free(&l.f);
 }
 
+TEST(wal_crash, any_disk_call_of_opening_a_torn_log_may_fail)
+{
+    struct script s;
+    struct fix torn;
+    uint64_t n = 1;
+    bool fired = true;
+
+    script_run(&s);
+    unsigned synced = put_last_write(&s);
+    write_unsynced(&s);
+    cut_power(&s.f, &torn, ~2ull); /* a sector in the middle is missing */
+    for (; fired; n++) {
+        struct fix f;
+        fix_init_from(&f, &torn);
+        fault_arm(&f.m.fault, n, false);
+        int rv = fix_try_open(&f);
+        fired = fault_fired(&f.m.fault);
+        fault_disarm(&f.m.fault);
+        CHECK_EQ(rv, fired ? KV_EIO : 0);
+        if (rv != 0)
+            fix_open(&f);
+        CHECK_EQ(f.w->cur->h.seq, 2); /* the torn segment is sealed */
+        model_check(script_prefix(&s, match_prefix(&s, &f, synced)), &f);
+        fix_free(&f);
+    }
+    CHECK(n > 10);
+    memenv_close(&torn.m);
+    fix_free(&s.f);
+}
+
+static void on_late_read(struct wal_read *r, int status, struct blob *payload)
+{
+    CHECK(payload == NULL);
+    *(int *)r->data = status;
+}
+
+TEST(wal_crash, reads_of_a_failed_or_closing_log_are_answered)
+{
+    struct fix f;
+    int got[3] = { 0 };
+    struct wal_read r[3];
+    struct wal_entry e = { .term = 1, .type = 1, .len = 4 };
+
+    fix_init(&f);
+    fix_open(&f);
+    e.blob = fix_payload(1, 1, 1, 4);
+    wal_put_hardstate(f.w, 1, 1, 0);
+    fix_sync(&f);
+    wal_put_entries(f.w, 1, 1, &e, 1);
+    blob_unref(e.blob);
+    for (int i = 0; i < 3; i++)
+        r[i] = (struct wal_read){
+            .pos = e.pos, .len = 4, .cb = on_late_read, .data = &got[i]
+        };
+    wal_read(f.w, &r[0]); /* parked, then the write fails */
+    wal_flush(f.w);
+    fault_arm(&f.m.fault, 1, false);
+    memenv_run(&f.m);
+    CHECK_EQ(f.n_failed, 1);
+    CHECK_EQ(got[0], KV_EIO);
+    wal_read(f.w, &r[1]); /* was never written */
+    memenv_run(&f.m);
+    CHECK_EQ(got[1], KV_EIO);
+    f.closed = false;
+    wal_close(f.w, fix_on_closed, &f);
+    wal_read(f.w, &r[2]);
+    CHECK_EQ(got[2], 0);
+    memenv_run(&f.m);
+    CHECK_EQ(got[2], KV_ECANCELED);
+    CHECK(f.closed);
+    f.w = NULL;
+    fix_free(&f);
+}
+
 /* The whole life of a log with its n-th disk call failing. */
 static bool live_with_fault(uint64_t nth)
 {

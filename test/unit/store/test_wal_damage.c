@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/codec.h"
+#include "base/crc.h"
 #include "base/mem.h"
 #include "walscript.h"
 
@@ -359,4 +360,130 @@ TEST(wal_damage, intact_records_that_make_no_sense_are_refused)
         fix_free(&f);
     }
     fix_free(&s.f);
+}
+
+/* Overwrite a segment's header by one with these changes. */
+static void forge_head(struct fix *f, uint64_t seq, uint64_t base_add,
+                       uint32_t version)
+{
+    uint8_t *p = fix_segment(f, seq)->cur;
+    struct wal__head h;
+
+    CHECK_EQ(wal__head_decode(p, WAL__SEG_HEADER, &h), 0);
+    h.base_lsn += base_add;
+    wal__head_encode(&h, p);
+    put_u32le(p + 8, version);
+    put_u32le(p + 60, crc32c(0, p, 60));
+}
+
+TEST(wal_damage, a_header_of_another_version_or_another_log_is_refused)
+{
+    struct fix f, g;
+
+    fill_segments(&f);
+    fix_init_from(&g, &f);
+    forge_head(&g, 2, 0, 2);
+    CHECK_EQ(fix_try_open(&g), KV_EVERSION);
+    check_refused(&g, KV_EVERSION, 2, 8);
+    fix_free(&g);
+    fix_init_from(&g, &f);
+    forge_head(&g, 2, 8, 1);
+    CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
+    check_refused(&g, KV_ECORRUPT, 2, 48);
+    fix_free(&g);
+    fix_free(&f);
+}
+
+/* An intact CHECKPOINT that claims another last index for its only group. */
+static void forge_checkpoint(struct fix *f, uint64_t seq, uint64_t last,
+                             uint64_t snap)
+{
+    uint8_t *p = fix_segment(f, seq)->cur + WAL__SEG_HEADER;
+    const struct wal__head *h;
+    struct wal__head head;
+
+    CHECK_EQ(wal__head_decode(fix_segment(f, seq)->cur, WAL__SEG_HEADER, &head),
+             0);
+    h = &head;
+    CHECK_EQ(p[48], WAL__CHECKPOINT);
+    struct wal__state s = wal__state_decode(p + WAL__REC_HEADER + 8);
+    s.last = last;
+    s.snap_index = snap;
+    wal__state_encode(&s, p + WAL__REC_HEADER + 8);
+    wal__rec_finish(p, h->generation, get_u64le(p + 16));
+}
+
+TEST(wal_damage, a_checkpoint_that_does_not_fit_the_log_before_it_is_refused)
+{
+    struct fix f, g;
+
+    fill_segments(&f);
+    fix_init_from(&g, &f);
+    forge_checkpoint(&g, 2, 3, 0);
+    CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
+    check_refused(&g, KV_ECORRUPT, 2, WAL__SEG_HEADER);
+    CHECK(strstr(g.err, "does not match the log before it") != NULL);
+    fix_free(&g);
+    fix_free(&f);
+}
+
+/* A log whose first segments are gone for good. */
+static void shorten_segments(struct fix *f)
+{
+    fill_segments(f);
+    wal_put_compact(f->w, 1, 22, 1);
+    fix_sync(f);
+    memenv_advance(&f->m, 1000);
+    fix_put(f, 1, 25, 1, 100);
+    fix_sync(f);
+    memenv_advance(&f->m, 1000);
+    CHECK(fix_segment(f, 1) == NULL);
+    CHECK(fix_segment(f, 2) == NULL);
+    CHECK(fix_segment(f, 3) != NULL);
+}
+
+TEST(wal_damage, the_opening_checkpoint_of_a_shortened_log_is_indispensable)
+{
+    struct fix f, g;
+
+    shorten_segments(&f);
+    fix_init_from(&g, &f);
+    fix_open(&g);
+    fix_check_group(&g, 1, 23, 25);
+    fix_free(&g);
+
+    fix_init_from(&g, &f);
+    memset(fix_segment(&g, 3)->cur + WAL__SEG_HEADER, 0,
+           WAL_SEGMENT_BYTES_MIN - WAL__SEG_HEADER);
+    CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
+    check_refused(&g, KV_ECORRUPT, 3, WAL__SEG_HEADER);
+    fix_free(&g);
+
+    fix_init_from(&g, &f);
+    forge_checkpoint(&g, 3, 1, 7);
+    CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
+    CHECK(strstr(g.err, "contradicts itself") != NULL);
+    fix_free(&g);
+    fix_free(&f);
+}
+
+TEST(wal_damage, a_segment_that_begins_with_another_record_is_refused)
+{
+    struct fix f, g;
+    struct wal__head h;
+
+    fill_segments(&f);
+    fix_init_from(&g, &f);
+    uint8_t *p = fix_segment(&g, 2)->cur;
+    CHECK_EQ(wal__head_decode(p, WAL__SEG_HEADER, &h), 0);
+    struct wal__rec r = { .kind = WAL__MARK,
+                          .length = WAL__REC_HEADER,
+                          .covered = WAL__REC_HEADER,
+                          .lsn = h.base_lsn + WAL__SEG_HEADER };
+    wal__rec_encode(&r, p + WAL__SEG_HEADER);
+    wal__rec_finish(p + WAL__SEG_HEADER, h.generation, 0);
+    CHECK_EQ(fix_try_open(&g), KV_ECORRUPT);
+    check_refused(&g, KV_ECORRUPT, 2, WAL__SEG_HEADER);
+    fix_free(&g);
+    fix_free(&f);
 }

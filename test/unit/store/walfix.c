@@ -73,7 +73,7 @@ void fix_open(struct fix *f)
         FAIL("open: %s: %s", kv_errname(rv), f->err);
 }
 
-static void on_closed(void *ctx)
+void fix_on_closed(void *ctx)
 {
     struct fix *f = ctx;
 
@@ -83,7 +83,7 @@ static void on_closed(void *ctx)
 
 void fix_close(struct fix *f)
 {
-    wal_close(f->w, on_closed, f);
+    wal_close(f->w, fix_on_closed, f);
     CHECK(!f->closed);
     memenv_run(&f->m);
     for (int i = 0; i < 10 && !f->closed; i++)

@@ -28,6 +28,7 @@ void fix_free(struct fix *f); /* closes the log if it is open */
 int fix_try_open(struct fix *f);
 void fix_open(struct fix *f);  /* must succeed */
 void fix_close(struct fix *f);
+void fix_on_closed(void *ctx); /* a wal_close callback; ctx: the fix */
 void fix_reopen(struct fix *f);
 /* Flush and complete everything; all must be synced then. */
 void fix_sync(struct fix *f);
