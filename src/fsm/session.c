@@ -54,6 +54,7 @@
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 
 #define RING_KEEP 256u /* results of room kept by a session that has none */
 #define RESULT_OVERHEAD sizeof(struct stored)
@@ -251,8 +252,13 @@ void sessions_close(struct sessions *s)
 
 static void bury(struct sessions *s, struct session *se)
 {
-    struct tomb *t = MEM_NEW(struct tomb);
+    struct tomb *t;
 
+    if (SABOTAGE(SESSION_NO_TOMB)) {
+        session_free(s, se);
+        return;
+    }
+    t = MEM_NEW(struct tomb);
     t->origin = se->origin;
     t->floor = se->high + 1;
     session_free(s, se);
