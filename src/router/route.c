@@ -280,6 +280,14 @@ void router_leader_changed(struct router *rt, uint32_t shard, uint64_t leader,
     s->ready_here = ready_here;
 }
 
+void route__peer_up(struct rshard *s, uint64_t peer)
+{
+    if (s->leader != peer)
+        return;
+    list_del(&s->wait);
+    set_leader(s, peer); /* a probe may be out elsewhere */
+}
+
 void route__confirmed(struct rshard *s, uint64_t from)
 {
     s->refusals = 0;
@@ -478,9 +486,12 @@ void route__tick(struct rshard *s)
 
     if (!has_unsent(s) && !has_sent(s))
         return;
-    if (s->leader == self ||
-        (s->leader != 0 && links_is_up(s->rt->links, s->leader))) {
+    if (s->leader == self) {
         route__mark_dirty(s);
+        return;
+    }
+    if (s->leader != 0 && links_is_up(s->rt->links, s->leader)) {
+        set_leader(s, s->leader); /* a probe may be out elsewhere */
         return;
     }
     if (!has_sent(s) || now >= s->probe_until_ms)

@@ -408,14 +408,8 @@ void router_frame(struct router *rt, uint64_t from,
 
 void router_peer_up(struct router *rt, uint64_t peer)
 {
-    for (unsigned i = 0; i < rt->n_shards; i++) {
-        struct rshard *s = &rt->shard[i];
-
-        if (s->leader != peer)
-            continue;
-        list_del(&s->wait);
-        route__mark_dirty(s);
-    }
+    for (unsigned i = 0; i < rt->n_shards; i++)
+        route__peer_up(&rt->shard[i], peer);
     env_wake(rt->env); /* the flush tells it of lost results */
 }
 

@@ -220,6 +220,8 @@ void route__settle(struct rshard *s);
 void route__refused(struct rq *q, uint64_t from, uint64_t hint, enum op_err why);
 /* `from` executed something of s just now. */
 void route__confirmed(struct rshard *s, uint64_t from);
+/* The link to this peer came up. */
+void route__peer_up(struct rshard *s, uint64_t peer);
 /* What was out to this peer has to be sent again. */
 void route__lost(struct rshard *s, uint64_t peer);
 void route__tick(struct rshard *s);

@@ -10,10 +10,11 @@
  * peer begins a new generation when it hears of the refusal.  BUSY ends a
  * request for good, unless it is a retry, so only then it counts as a refusal.
  *
- * Lost results.  Results for a peer whose link is down or full are dropped, and its
- * requests in execution cancelled (a write that is in the log may still happen).
- * `results_lost` remembers that, and the next frame of results that gets through
- * tells: the peer then asks again for everything unanswered.
+ * Lost results.  When the link to a peer breaks, results on their way are gone, and
+ * its requests in execution are cancelled (a write that is in the log may still
+ * happen; the rest of its generation is refused).  A full link drops results, too.
+ * `results_lost` remembers that, and the peer is told as soon as the link takes
+ * a frame: it then asks again for everything unanswered.
  *
  * Checks: directory epoch (rule R7: the request was routed by what we know too),
  * hops, shard, slot of that shard, and a well-formed operation: a batch in the
@@ -22,24 +23,36 @@
 #include "base/mem.h"
 #include "router/router_int.h"
 
-/* Append one result to what p will be sent. */
-static void reply(struct rpeer *p, const struct forward_res *r)
+/* An empty frame of results. */
+static struct frame *results_new(const struct rpeer *p, bool lost)
 {
-    struct forward_head h = { .lost = p->results_lost,
+    struct forward_head h = { .lost = lost,
                               .origin = p->origin,
                               .epoch = directory_epoch(p->rt->dir) };
 
+    return forward_new(FRAME_FORWARD_RESULT, &h);
+}
+
+/* Append one result to what p will be sent. */
+static void reply(struct rpeer *p, const struct forward_res *r)
+{
     if (!links_is_up(p->rt->links, p->id)) {
         p->results_lost = true;
         return;
     }
     if (p->results == NULL) {
-        p->results = forward_new(FRAME_FORWARD_RESULT, &h);
+        p->results = results_new(p, false);
         env_wake(p->rt->env);
     }
     forward_put_res(p->results, r);
     if (p->results->body.len >= ROUTER_FRAME_BYTES)
         serve__flush(p);
+}
+
+static int send_results(struct rpeer *p, struct frame *f)
+{
+    frame_seal(f);
+    return links_send(p->rt->links, p->id, f);
 }
 
 void serve__flush(struct rpeer *p)
@@ -50,17 +63,12 @@ void serve__flush(struct rpeer *p)
     if (f == NULL && !p->results_lost)
         return;
     if (!links_is_up(rt->links, p->id))
-        return;
-    if (f == NULL) {
-        struct forward_head h = { .lost = true,
-                                  .origin = p->origin,
-                                  .epoch = directory_epoch(rt->dir) };
-
-        f = forward_new(FRAME_FORWARD_RESULT, &h);
-    }
+        return; /* when it comes up we are called again */
     p->results = NULL;
-    frame_seal(f);
-    p->results_lost = links_send(rt->links, p->id, f) != 0;
+    if (f != NULL && send_results(p, f) != 0)
+        p->results_lost = true;
+    if (p->results_lost)
+        p->results_lost = send_results(p, results_new(p, true)) != 0;
     if (p->results_lost)
         router__arm(rt, env_now_ms(rt->env) + ROUTER_RETRY_MS);
 }
@@ -249,10 +257,15 @@ void serve__requests(struct rpeer *p, struct slice payload)
 
 void serve__drop_peer(struct rpeer *p)
 {
-    if (p->n_serving > 0 || p->results != NULL)
-        p->results_lost = true;
-    while (!list_empty(&p->serving))
-        serve_cancel(LIST_FIRST(&p->serving, struct serve, link));
+    /* Frames that the link had taken may be gone as well. */
+    p->results_lost = p->origin != 0;
+    while (!list_empty(&p->serving)) {
+        struct serve *sv = LIST_FIRST(&p->serving, struct serve, link);
+
+        if (sv->sreq.write)
+            refuse_generation(p, sv->shard->id, sv->gen);
+        serve_cancel(sv);
+    }
     frame_free(p->results);
     p->results = NULL;
 }
