@@ -55,7 +55,8 @@ struct gpeer {
     unsigned n_held;
     struct log_reader
         *reader; /* owned; NULL unless evicted entries are wanted */
-    uint64_t ae_prev, ae_term, ae_ms; /* the last AppendEntries passed on */
+    /* What was sent lately: entries ae_prev + 1 .. ae_end, since ae_ms. */
+    uint64_t ae_prev, ae_end, ae_term, ae_ms;
     struct group *g;
 };
 
@@ -102,6 +103,7 @@ struct group {
         barrier_term;  /* the entry that makes this leader ready */
     bool want_barrier; /* rule S8: to be submitted outside the step */
     uint64_t heard_ms; /* rule S11: last AppendEntries of the current term */
+    bool in_timeout;           /* a TIMEOUT is being stepped */
     bool stale_ae;     /* the message being stepped is of an older term */
     bool timeout_held; /* a follower's timeout waits for its disk */
 
@@ -198,6 +200,8 @@ void step__post(struct group *g);
 void out__message(struct group *g, const struct raft_message *m);
 /* Send what was held and may go now.  False: something is still held. */
 bool out__release(struct group *g);
+/* A peer refused: count nothing as sent to it. */
+void out__forget(struct group *g, uint64_t peer);
 void out__close(struct group *g);
 
 /* ---- group_apply.c ---- */

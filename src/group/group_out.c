@@ -21,9 +21,9 @@
  *   O2  No frame leaves before its gate is durable.
  *   O3  A range is built into frames only while this node leads the term it was
  *       made in: then its log only grows, and the entries are those meant.
- *   O4  An empty AppendEntries that repeats the previous message's anchor
- * within half a heartbeat says nothing new and is dropped (a full window makes
- * the core emit two of them per entry). */
+ *   O4  What was sent from the same anchor within half a heartbeat is not sent
+ *       again: the core repeats everything to a peer it probes (rule S13), and
+ *       sends two empty messages per entry when a window is full. */
 #include "group/group_int.h"
 
 #include <string.h>
@@ -55,8 +55,10 @@ static void send_frame(struct group *g, struct gpeer *p, struct frame *f)
 
     frame_seal(f);
     gs->stats.frames_out++;
-    if (links_send(gs->links, p->id, f) != 0)
+    if (links_send(gs->links, p->id, f) != 0) {
         gs->stats.frames_dropped++;
+        p->ae_term = 0; /* nothing of it counts as sent */
+    }
 }
 
 /* The payload of an entry, from the tail or from what was read back. */
@@ -130,6 +132,11 @@ static bool send_range(struct group *g, struct gpeer *p, struct gout *o)
 
     if (g->r.state != RAFT_LEADER || g->r.current_term != o->term)
         return true; /* O3: nobody would listen */
+    if (!links_is_up(g->gs->links, p->id)) {
+        g->gs->stats.frames_dropped++;
+        p->ae_term = 0;
+        return true; /* not worth building */
+    }
     if (o->n == 0) {
         send_piece(g, p, o, 0);
         return true;
@@ -231,20 +238,38 @@ static void reader_ready(void *ctx, int status)
     env_wake(g->gs->env); /* the turn releases what is held */
 }
 
-static bool repeats(struct group *g, struct gpeer *p,
-                    const struct raft_append_entries *ae)
+void out__forget(struct group *g, uint64_t peer)
+{
+    struct gpeer *p = peer_of(g, peer);
+
+    if (p != NULL)
+        p->ae_term = 0;
+}
+
+/* O4: cut off what went out lately from the same anchor.  False: nothing is
+ * left. */
+static bool cut_repeated(struct group *g, struct gpeer *p, struct gout *o)
 {
     uint64_t now = env_now_ms(g->gs->env);
-    bool same = ae->n_entries == 0 && p->ae_term == ae->term &&
-                p->ae_prev == ae->prev_log_index &&
-                now - p->ae_ms < g->gs->cfg.heartbeat_ms / 2;
+    uint64_t end = o->prev + o->n;
+    bool again = p->ae_term == o->term && p->ae_prev == o->prev &&
+                 now - p->ae_ms < g->gs->cfg.heartbeat_ms / 2;
 
-    if (!same) {
-        p->ae_term = ae->term;
-        p->ae_prev = ae->prev_log_index + ae->n_entries;
+    if (!again) {
+        p->ae_term = o->term;
+        p->ae_prev = o->prev;
+        p->ae_end = end;
         p->ae_ms = now;
+        return true;
     }
-    return same; /* O4 */
+    if (end <= p->ae_end) {
+        o->n = 0;
+        return g->in_timeout; /* a heartbeat is due in any case */
+    }
+    o->prev = p->ae_end;
+    o->n = end - p->ae_end;
+    p->ae_end = end;
+    return true;
 }
 
 void out__message(struct group *g, const struct raft_message *in)
@@ -259,12 +284,12 @@ void out__message(struct group *g, const struct raft_message *in)
     }
     switch (m.type) {
     case RAFT_APPEND_ENTRIES:
-        if (repeats(g, p, &m.append_entries))
-            return;
         o.term = m.append_entries.term;
         o.commit = m.append_entries.leader_commit;
         o.prev = m.append_entries.prev_log_index;
         o.n = m.append_entries.n_entries;
+        if (!cut_repeated(g, p, &o))
+            return;
         break;
     case RAFT_APPEND_ENTRIES_RESULT:
         if (g->stale_ae)

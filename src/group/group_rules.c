@@ -1,4 +1,4 @@
-/* The host rules S1..S12.
+/* The host rules S1..S13.
  *
  * libraft's core is good, and has holes that its author's own host does not
  * run into or has not met yet.  No patch of the library is needed: each hole
@@ -180,6 +180,14 @@ bool rules__s10_fatal(const struct raft_event *ev, int rv)
     if (ev->type == RAFT_TRANSFER)
         return rv != RAFT_NOTLEADER && rv != RAFT_BADID && rv != RAFT_NOTFOUND;
     return true;
+}
+
+unsigned rules__s13_heartbeat(const struct raft_event *ev,
+                              unsigned heartbeat_ms)
+{
+    if (ev->type == RAFT_SUBMIT || ev->type == RAFT_TIMEOUT)
+        return 0;
+    return heartbeat_ms;
 }
 
 void rules__forget_leader(struct raft *r)

@@ -47,6 +47,10 @@ bool rules__s8_needs_barrier(const struct raft *r, unsigned update_flags);
 /* S10: does raft_step's error rv mean that the process must stop? */
 bool rules__s10_fatal(const struct raft_event *ev, int rv);
 
+/* S13: the heartbeat timeout for the step of ev, ms. */
+unsigned rules__s13_heartbeat(const struct raft_event *ev,
+                              unsigned heartbeat_ms);
+
 /* S11, before the step of a RequestVote: forget a leader that is silent or is
  * the candidate itself.  heard_ms: when I last heard a leader of my term. */
 void rules__s11_forget(struct raft *r, raft_id candidate, uint64_t now_ms,

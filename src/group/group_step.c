@@ -195,7 +195,10 @@ int step__run(struct group *g, struct raft_event *ev,
     ev->time = env_now_ms(g->gs->env);
     ev->capacity = 0;
     g->gs->stats.steps++;
+    g->in_timeout = ev->type == RAFT_TIMEOUT;
+    g->r.heartbeat_timeout = rules__s13_heartbeat(ev, g->gs->cfg.heartbeat_ms);
     rv = raft_step(&g->r, ev, &u);
+    g->r.heartbeat_timeout = g->gs->cfg.heartbeat_ms;
     if (rules__s10_fatal(ev, rv))
         group__fatal(g, "the consensus core failed",
                      "event=%d error=%d reason=\"%s\"", (int)ev->type, rv,
@@ -345,8 +348,11 @@ void step__receive(struct group *g, uint64_t from, struct wire_msg *w)
         receive_ae(g, from, w);
         break;
     case RAFT_APPEND_ENTRIES_RESULT:
-        if (!rules__s4_stale(&g->r, from, &w->m.append_entries_result))
-            receive_event(g, &w->m, NULL, NULL, 0);
+        if (rules__s4_stale(&g->r, from, &w->m.append_entries_result))
+            break;
+        if (w->m.append_entries_result.rejected > 0)
+            out__forget(g, from);
+        receive_event(g, &w->m, NULL, NULL, 0);
         break;
     case RAFT_REQUEST_VOTE:
         receive_vote(g, from, w);

@@ -104,6 +104,13 @@ int links_send(struct links *l, uint64_t peer, struct frame *f)
     return 0;
 }
 
+bool links_is_up(const struct links *l, uint64_t peer)
+{
+    const struct lab *lab = l->node->lab;
+
+    return peer <= lab->nodes && lab->node[peer].up;
+}
+
 size_t links_queued(const struct links *l, uint64_t peer)
 {
     (void)peer;

@@ -492,6 +492,51 @@ TEST(group, one_turn_applies_a_bounded_number_of_entries)
 
 /* ---- transfer ---- */
 
+TEST(group, a_write_does_not_wait_for_a_heartbeat_when_a_node_is_down)
+{
+    uint64_t leader;
+    struct lab *lab = elected(3, &leader);
+
+    lab_crash(lab, leader % 3 + 1);
+    for (uint64_t v = 1; v <= 100; v++) {
+        lab_run(lab, (unsigned)(v * 37 % 230));
+        CHECK_EQ(lab_propose(lab, leader, 0, v, 0), 0);
+        lab_settle(lab); /* no time passes */
+        CHECK_EQ(lab->node[leader].fsm[0].n, v);
+    }
+    lab_free(lab);
+}
+
+static uint64_t entry_bytes;
+
+static bool weigh(struct lab_frame *f)
+{
+    if (f->head.kind == FRAME_RAFT && f->bytes[1] == RAFT_APPEND_ENTRIES)
+        entry_bytes += f->n;
+    return false;
+}
+
+TEST(group, a_silent_peer_is_sent_each_entry_a_bounded_number_of_times)
+{
+    uint64_t leader, silent;
+    struct lab *lab = elected(3, &leader);
+
+    silent = leader % 3 + 1;
+    lab->cut[leader][silent] = true;
+    lab_run(lab, 500);
+    lab->drop = weigh;
+    for (uint64_t v = 1; v <= 500; v++) {
+        CHECK_EQ(lab_propose(lab, leader, 0, v, 1000), 0);
+        lab_run(lab, 1);
+    }
+    /* Once to the other one, and to the silent one at each heartbeat. */
+    CHECK(entry_bytes < 500 * 1000 * (1 + 6 + 1));
+    lab_heal(lab);
+    lab_run(lab, 1000);
+    CHECK_EQ(lab->node[silent].fsm[0].n, 500);
+    lab_free(lab);
+}
+
 TEST(group, leadership_is_handed_to_the_voter_that_is_named)
 {
     uint64_t leader, to;
