@@ -116,7 +116,8 @@ static void fold_release(struct wal__load *l, struct wal_group *g,
         return;
     while (k < g->n && g->first + k <= index)
         drop_entry(l, &g->entries[k++]);
-    memmove(g->entries, g->entries + k, (g->n - k) * sizeof *g->entries);
+    if (k > 0)
+        memmove(g->entries, g->entries + k, (g->n - k) * sizeof *g->entries);
     g->n -= k;
     g->first = index + 1;
 }

@@ -133,7 +133,8 @@ static void runs_release(struct wal__track *t, uint64_t index)
             break;
         drop++;
     }
-    memmove(t->runs, t->runs + drop, (t->n_runs - drop) * sizeof *t->runs);
+    if (drop > 0)
+        memmove(t->runs, t->runs + drop, (t->n_runs - drop) * sizeof *t->runs);
     t->n_runs -= drop;
     if (t->n_runs > 0 && t->runs[0].first <= index)
         t->runs[0].first = index + 1;
