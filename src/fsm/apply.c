@@ -110,6 +110,10 @@ static bool deadline_of(const struct fsm *f, const struct op *op,
 
 /* ---- SET, MSET ---- */
 
+/* Flags whose meaning depends on what is there; a plain SET need not look. */
+#define SET_LOOKS \
+    (OP_NX | OP_XX | OP_GETOLD | OP_KEEPTTL | OP_IFEQ | OP_IFREV)
+
 static bool set_condition(const struct op *op, bool exists,
                           const struct engine_view *cur)
 {
@@ -127,8 +131,9 @@ static bool set_condition(const struct op *op, bool exists,
 static void apply_set(struct fsm *f, const struct op *op,
                       struct op_result *ret)
 {
-    struct engine_view cur;
-    bool exists = fsm__get(f, op->argv[0], false, &cur);
+    struct engine_view cur = { .revision = 0 };
+    bool exists = (op->flags & SET_LOOKS) != 0 &&
+                  fsm__get(f, op->argv[0], false, &cur);
     bool stored = set_condition(op, exists, &cur);
     int64_t deadline;
 

@@ -175,13 +175,6 @@ void table__entry_free(struct table *t, uint32_t h)
     slab_free(&t->slab, h);
 }
 
-struct slice table__entry_key(const struct entry *e)
-{
-    if ((e->flags & ENTRY_WIDE) != 0)
-        return slice_make(wide_of(e)->block, wide_of(e)->key_n);
-    return slice_make(small_data(e), e->key_n);
-}
-
 int64_t table__entry_deadline(const struct entry *e)
 {
     const struct entry_small *s = small_of(e);
