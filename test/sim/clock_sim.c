@@ -144,7 +144,7 @@ void sim__clock_start(struct sim_proc *p)
 {
     heap_init(&p->timers);
     p->mono_since = p->sim->now;
-    p->mono_base = (1 + rng_below(&p->rng, 1000)) * PPM;
+    p->mono_base = (1 + rng_below(&p->rng[0], 1000)) * PPM;
 }
 
 void sim__clock_stop(struct sim_proc *p)
@@ -195,13 +195,16 @@ void sim__wake(struct env *e)
 
 /* ---- randomness, log ---- */
 
+/* Requests of each size have a stream of their own, so that one more draw in one
+ * layer does not shift what the others get, and transcripts stay the same. */
 void sim__random(struct env *e, void *buf, size_t n)
 {
     struct sim_proc *p = sim__proc(e);
+    struct rng *r = &p->rng[n < SIM_STREAMS ? n : 0];
     uint8_t *to = buf;
 
     while (n > 0) {
-        uint64_t x = rng_u64(&p->rng);
+        uint64_t x = rng_u64(r);
         size_t k = n < sizeof x ? n : sizeof x;
 
         memcpy(to, &x, k);

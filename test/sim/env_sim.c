@@ -258,7 +258,10 @@ struct env *sim_node_start(struct sim *s, unsigned node)
     p->incarnation = ++n->incarnations;
     /* Not from the world's generator: what a process draws does not depend on
      * what the network did before it began. */
-    rng_seed(&p->rng, s->seed ^ rng_mix((uint64_t)node << 32 | p->incarnation));
+    for (unsigned i = 0; i < SIM_STREAMS; i++)
+        rng_seed(&p->rng[i], s->seed ^ rng_mix((uint64_t)node << 40 |
+                                               (uint64_t)i << 32 |
+                                               p->incarnation));
     list_init(&p->files);
     list_init(&p->dials);
     list_init(&p->listeners);

@@ -13,6 +13,8 @@
 #define SIM_SPIN_MAX 1000000u          /* events at one instant: a livelock */
 #define SIM_WALL_EPOCH_MS 1750000000000 /* wall clock at virtual time 0 */
 
+#define SIM_STREAMS 17u /* of random bytes, by size of the request */
+
 struct sim_node;
 struct sim_proc;
 struct sim_conn;
@@ -39,7 +41,7 @@ struct sim_proc {
     struct sim *sim;        /* borrowed */
     struct sim_node *node;  /* borrowed */
     uint32_t incarnation;   /* from 1, never reused on a node */
-    struct rng rng;
+    struct rng rng[SIM_STREAMS];
     struct heap timers;     /* of the node's struct env_timer, by deadline ms */
     uint64_t timer_at;      /* world time of the timer event posted; 0: none */
     uint64_t timer_gen;     /* the posted event that counts */

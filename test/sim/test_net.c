@@ -275,6 +275,20 @@ TEST(sim_net, a_host_without_power_says_nothing_until_it_is_back)
     pair_close();
 }
 
+TEST(sim_net, what_a_host_had_not_sent_when_it_lost_power_never_arrives)
+{
+    pair_open(1);
+    sim_net_cut(s, 1, 2);
+    send_text("never");
+    sim_node_power_off(s, 1, SIM_KEEP_NONE);
+    sim_run_until(s, 1000000);
+    sim_net_heal(s, 1, 2);
+    sim_node_start(s, 1);
+    sim_run_until(s, 2000000);
+    check_got("");
+    pair_close();
+}
+
 TEST(sim_net, a_reset_ends_both_sides_after_the_bytes_before_it)
 {
     pair_open(1);
