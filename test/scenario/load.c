@@ -99,7 +99,7 @@ struct cluster *scenario_load(const struct load *load, struct load_result *ret)
     CHECK_EQ(cluster_wait_leader(c, 1, 5000), 1);
     cluster_run(c, 1000); /* the first segment of the log is made */
     sim_net_latency(c->sim, SIM_EVERY, SIM_EVERY,
-                    (struct sim_latency){ load->net_us, 0, 1 });
+                    (struct sim_latency){ load->net_us, 0, 0 });
     sim_disk_latency(c->sim, SIM_EVERY, SIM_DISK_SYNC,
                      (struct sim_latency){ load->sync_us, 0, 0 });
     cluster_note(c, "network %u us, fsync %u us; a write each %u us",

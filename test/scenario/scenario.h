@@ -21,9 +21,9 @@ struct load_result {
     unsigned leaders;                /* terms that had one */
 };
 struct cluster *scenario_load(const struct load *load, struct load_result *ret);
-/* Leadership is handed to node 2 while node 3 calls for votes in the same term;
- * node 3's calls take delay_us.  *ret_both: both did call. */
-struct cluster *scenario_two_candidates(uint32_t delay_us, bool *ret_both);
+/* Leadership is handed to node 2 while node 3 calls for votes in the same term; what
+ * node 3 says is heard after_us later.  *ret_both: both did call. */
+struct cluster *scenario_two_candidates(uint32_t after_us, bool *ret_both);
 /* A voter loses power after it has decided its vote, before that is on its disk. */
 struct cluster *scenario_vote_before_fsync(void);
 /* A follower is thousands of entries behind: they come from the leader's log. */
@@ -33,5 +33,7 @@ struct cluster *scenario_far_behind(uint64_t *ret_entries_read);
 struct cluster *scenario_long_conflict(unsigned n, uint64_t *ret_repair_us, uint64_t *ret_rejects);
 /* Everybody loses power the moment a write is acknowledged. */
 struct cluster *scenario_power_cut_at_ack(void);
+/* Fifteen seconds of random faults. */
+struct cluster *scenario_soak(uint64_t seed);
 
 #endif
