@@ -183,7 +183,7 @@ void conn__describe(const struct conn *c, struct buf *out)
 {
     const struct server *s = c->server;
     uint64_t now = env_now_us(s->env);
-    size_t waiting = c->out.len + c->sending.len + c->late_bytes;
+    size_t waiting = conn__output_bytes(c);
 
     buf_printf(out,
                "id=%llu addr=%s laddr=%s:%u fd=-1 name=%s age=%llu idle=%llu "

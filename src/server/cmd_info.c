@@ -36,7 +36,7 @@ static void put_clients(struct server *s, struct buf *b)
 
     for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
         const struct conn *c = CONTAINER_OF(l, struct conn, link);
-        size_t o = c->out.len + c->sending.len + c->late_bytes;
+        size_t o = conn__output_bytes(c);
 
         in = c->query.len > in ? c->query.len : in;
         out = o > out ? o : out;
@@ -52,9 +52,6 @@ static void put_clients(struct server *s, struct buf *b)
 
 static void put_stats(struct server *s, struct buf *b)
 {
-    struct router_stats rs = { .local = 0 };
-
-    router_get_stats(s->router, &rs);
     buf_printf(b,
                "total_connections_received:%llu\r\n"
                "total_commands_processed:%llu\r\n"
@@ -70,16 +67,6 @@ static void put_stats(struct server *s, struct buf *b)
                (unsigned long long)s->bytes_out, s->in_kib_per_s,
                s->out_kib_per_s, (unsigned long long)s->rejected,
                (unsigned long long)s->n_errors);
-    buf_printf(b,
-               "requests_local:%llu\r\nrequests_forwarded:%llu\r\n"
-               "requests_served_for_peers:%llu\r\nrequests_retried:%llu\r\n"
-               "requests_unknown:%llu\r\nrequests_clusterdown:%llu\r\n"
-               "requests_busy:%llu\r\n",
-               (unsigned long long)rs.local, (unsigned long long)rs.forwarded,
-               (unsigned long long)rs.served_for_peers,
-               (unsigned long long)rs.retries, (unsigned long long)rs.unknown,
-               (unsigned long long)rs.clusterdown,
-               (unsigned long long)rs.busy);
 }
 
 /* Every node leads some shards and none copies another as a whole: each is a master
@@ -90,10 +77,9 @@ static void put_replication(struct server *s, struct buf *b)
                "role:master\r\nconnected_slaves:0\r\n"
                "master_failover_state:no-failover\r\n"
                "master_replid:%016llx%024x\r\n"
-               "master_replid2:%040x\r\nmaster_repl_offset:%llu\r\n"
+               "master_replid2:%040x\r\nmaster_repl_offset:0\r\n"
                "second_repl_offset:-1\r\nrepl_backlog_active:0\r\n",
-               (unsigned long long)directory_cluster_id(s->dir), 0, 0,
-               (unsigned long long)s->commands);
+               (unsigned long long)directory_cluster_id(s->dir), 0, 0);
 }
 
 static void put_persistence(struct server *s, struct buf *b)

@@ -22,7 +22,8 @@
 
 #define CURSOR_SHARD_BITS 8
 #define COUNT_DEFAULT 10
-#define COUNT_MAX 1000000 /* keys of one call */
+#define COUNT_MAX 1000000           /* keys of one call */
+#define ITEMS_BYTES_STOP (1u << 20) /* with that much no further shard is asked */
 
 _Static_assert(DIRECTORY_SHARDS_MAX <= 1u << CURSOR_SHARD_BITS,
                "a shard number fits its part of the cursor");
@@ -94,7 +95,7 @@ static void scan_done(struct router_req *req, const struct op_result *res)
         sc->shard++;
         sc->cursor = 0;
         if (sc->shard < directory_n_shards(m->conn->server->dir) &&
-            sc->count > 0) {
+            sc->count > 0 && sc->items.len < ITEMS_BYTES_STOP) {
             m->state = CMD_AGAIN;
             m->conn->again = true;
             conn__touch(m->conn);

@@ -59,9 +59,9 @@ void conn__doom(struct conn *c)
     conn__touch(c);
 }
 
-static size_t output_bytes(const struct conn *c)
+size_t conn__output_bytes(const struct conn *c)
 {
-    return c->out.len + c->sending.len + c->late_bytes;
+    return c->out.len + c->sending.len + c->late_bytes + c->part_bytes;
 }
 
 /* Above it no further commands are read; well below the limit that closes. */
@@ -73,14 +73,14 @@ static size_t output_soft(const struct conn *c)
 static bool must_pause(const struct conn *c)
 {
     return c->n_cmds >= c->server->cfg.pipeline_max ||
-           output_bytes(c) > output_soft(c);
+           conn__output_bytes(c) > output_soft(c);
 }
 
 /* Half way down, so that a pause is worth its system calls. */
 static bool may_resume(const struct conn *c)
 {
     return c->n_cmds <= c->server->cfg.pipeline_max / 2 &&
-           output_bytes(c) <= output_soft(c) / 2;
+           conn__output_bytes(c) <= output_soft(c) / 2;
 }
 
 /* No more input; replies still go out. */
@@ -141,7 +141,7 @@ static void check_limits(struct conn *c)
 {
     struct server *s = c->server;
 
-    if (output_bytes(c) > s->cfg.output_bytes_max)
+    if (conn__output_bytes(c) > s->cfg.output_bytes_max)
         conn__doom(c);
     if (c->query.len > s->cfg.query_bytes_max && !must_pause(c) &&
         !c->finishing)
@@ -221,6 +221,7 @@ static void written(struct env_write *w, int status)
 
     c->writing = false;
     buf_clear(&c->sending);
+    buf_shrink(&c->sending, CONN_OUT_KEEP_BYTES);
     if (status != 0)
         c->doomed = true;
     conn__touch(c);
@@ -346,7 +347,7 @@ void conn__turn(struct conn *c)
         resume(c);
     if (!c->doomed)
         write_out(c);
-    if (output_bytes(c) > c->server->cfg.output_bytes_max)
+    if (conn__output_bytes(c) > c->server->cfg.output_bytes_max)
         c->doomed = true;
     if (c->doomed || (c->finishing && all_sent(c)))
         conn__close(c);

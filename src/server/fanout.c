@@ -49,9 +49,11 @@ void fanout__free(struct fanout *f)
         return;
     for (unsigned i = 0; i < f->n; i++) {
         struct part *p = &f->parts[i];
+        struct conn *c = p->cmd->conn;
 
         if (p->sent)
-            router_cancel(p->cmd->conn->server->router, &p->req);
+            router_cancel(c->server->router, &p->req);
+        c->part_bytes -= p->bulk.len;
         buf_close(&p->bulk);
     }
     mem_free(f->order);
@@ -200,8 +202,11 @@ static void part_done(struct router_req *req, const struct op_result *res)
     p->type = res->type;
     p->num = res->num;
     buf_put_slice(&p->bulk, res->bulk);
-    if (--m->fan->left > 0)
+    m->conn->part_bytes += res->bulk.n;
+    if (--m->fan->left > 0) {
+        conn__touch(m->conn);
         return;
+    }
     out = cmd__out(m);
     start = out->len;
     merge(m, out);

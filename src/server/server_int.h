@@ -17,8 +17,8 @@
 /* What clients are told: the features that they infer from it are here. */
 #define SERVER_REDIS_VERSION "7.2.4"
 #define CONN_NAME_BYTES_MAX 256u     /* CLIENT SETNAME, SETINFO */
-#define CONN_QUERY_KEEP_BYTES 16384u /* kept by an idle connection */
-#define CONN_OUT_KEEP_BYTES 65536u
+#define CONN_QUERY_KEEP_BYTES 8192u  /* kept by an idle connection */
+#define CONN_OUT_KEEP_BYTES 16384u
 #define CMD_POOL_MAX 4096u           /* command objects kept for reuse */
 #define CMD_REPLY_KEEP_BYTES 1024u   /* reply buffer kept with one of them */
 #define SERVER_CRON_MS 1000u         /* idle timeouts, rates */
@@ -82,6 +82,7 @@ struct conn {
     struct list cmds;          /* struct cmd, oldest first */
     unsigned n_cmds;
     size_t late_bytes;         /* in the reply buffers of cmds */
+    size_t part_bytes;         /* in results of parts that wait for others */
     bool paused;               /* no reads: back-pressure */
     bool ended;                /* the client sends no more */
     bool finishing;            /* nothing more is dispatched; replies go out */
@@ -198,6 +199,7 @@ void conn__touch(struct conn *c);       /* look at it at the end of the turn */
 void conn__turn(struct conn *c);        /* what server_flush does for it */
 void conn__close(struct conn *c);
 void conn__doom(struct conn *c);
+size_t conn__output_bytes(const struct conn *c); /* not taken by the client */
 void conn__stop_input(struct conn *c);
 void conn__advance(struct conn *c);     /* put finished replies out in order */
 void conn__check(const struct conn *c);
@@ -207,7 +209,6 @@ void server__conn_closed(struct server *s);
 
 /* text.c */
 bool text__glob(struct slice pattern, struct slice s);
-size_t text__human(char *buf, size_t n, uint64_t bytes);
 void text__node_id(char out[41], const struct directory *d, uint64_t node);
 
 /* cmd_server.c */

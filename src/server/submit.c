@@ -183,9 +183,15 @@ void rq__submit(struct rq *q, struct op *op, cmd_convert convert, int64_t arg)
                 part_done);
 }
 
-static const char *expire_command(const struct cmd_spec *spec)
+/* A value, or a reply of many items. */
+static void too_big(const struct cmd_spec *spec, struct buf *out)
 {
-    return spec == NULL ? "set" : spec->name;
+    if (spec->id == CMD_KEYS || spec->id == CMD_MGET || spec->id == CMD_SCAN)
+        reply_error(out, "ERR reply larger than %u bytes: ask for less, or "
+                         "use SCAN", OP_RESULT_BYTES_MAX);
+    else
+        reply_error(out, "ERR string exceeds maximum allowed size "
+                         "(proto-max-bulk-len)");
 }
 
 /* partly: other shards did their part of a write. */
@@ -231,15 +237,14 @@ void cmd__error(struct cmd *m, int64_t err, bool partly, struct buf *out)
         reply_error(out, "ERR increment would produce NaN or Infinity");
         break;
     case OP_ERR_TOO_BIG:
-        reply_error(out, "ERR string exceeds maximum allowed size "
-                         "(proto-max-bulk-len)");
+        too_big(m->spec, out);
         break;
     case OP_ERR_OFFSET:
         reply_error(out, "ERR offset is out of range");
         break;
     case OP_ERR_EXPIRE:
         reply_error(out, "ERR invalid expire time in '%s' command",
-                    expire_command(m->spec));
+                    m->spec->name);
         break;
     case OP_ERR_BAD_OP:
         reply_error(out, "ERR the shard's leader does not know this "

@@ -1,4 +1,4 @@
-/* Small texts: glob patterns, sizes for people, node ids. */
+/* Small texts: glob patterns and node ids. */
 #include "server/server_int.h"
 
 #include <stdio.h>
@@ -33,22 +33,6 @@ bool text__glob(struct slice pattern, struct slice s)
     while (j < pattern.n && pattern.p[j] == '*')
         j++;
     return j == pattern.n;
-}
-
-size_t text__human(char *buf, size_t n, uint64_t bytes)
-{
-    static const char units[] = "BKMGT";
-    double v = (double)bytes;
-    unsigned i = 0;
-    int len;
-
-    while (v >= 1024 && i + 1 < sizeof units - 1) {
-        v /= 1024;
-        i++;
-    }
-    len = i == 0 ? snprintf(buf, n, "%uB", (unsigned)bytes)
-                 : snprintf(buf, n, "%.2f%c", v, units[i]);
-    return len < 0 ? 0 : (size_t)len;
 }
 
 /* Redis Cluster's ids are 40 hexadecimal digits: ours are the cluster's and the

@@ -25,6 +25,7 @@ struct router {
     struct list queue;
     unsigned pending, canceled;
     bool hold, backwards;
+    bool held[DIRECTORY_SHARDS_MAX];
     struct slice argv[ARGS_MAX];
 };
 
@@ -60,6 +61,11 @@ void double_hold(struct router *rt, bool on)
 {
     rt->hold = on;
     env_wake(rt->env);
+}
+
+void double_hold_shard(struct router *rt, uint32_t shard)
+{
+    rt->held[shard] = true;
 }
 
 void double_backwards(struct router *rt, bool on)
@@ -155,15 +161,17 @@ static void execute(struct router *rt, struct pending *p)
     buf_close(&own.op);
 }
 
-/* The next request: the first, or the first of the highest shard. */
+/* The next request: the first, or the first of the highest shard; NULL: none. */
 static struct pending *choose(struct router *rt)
 {
-    struct pending *best = LIST_FIRST(&rt->queue, struct pending, link);
+    struct pending *best = NULL;
 
     for (struct list *l = rt->queue.next; l != &rt->queue; l = l->next) {
         struct pending *p = CONTAINER_OF(l, struct pending, link);
 
-        if (rt->backwards && p->shard > best->shard)
+        if (rt->hold || rt->held[p->shard])
+            continue;
+        if (best == NULL || (rt->backwards && p->shard > best->shard))
             best = p;
     }
     return best;
@@ -171,8 +179,10 @@ static struct pending *choose(struct router *rt)
 
 void router_turn(struct router *rt)
 {
-    while (!rt->hold && !list_empty(&rt->queue))
-        execute(rt, choose(rt));
+    struct pending *p;
+
+    while ((p = choose(rt)) != NULL)
+        execute(rt, p);
 }
 
 uint32_t router_shard_of(const struct router *rt, struct slice key)

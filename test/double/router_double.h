@@ -12,6 +12,8 @@ struct router *double_new(struct env *env, struct directory *dir);
 void double_free(struct router *rt);
 /* Execute nothing until it is switched off again. */
 void double_hold(struct router *rt, bool on);
+/* Execute nothing of this shard. */
+void double_hold_shard(struct router *rt, uint32_t shard);
 /* Higher shards are answered first. */
 void double_backwards(struct router *rt, bool on);
 /* Answer the requests of a shard with this error; 0: execute again. */

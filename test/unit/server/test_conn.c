@@ -335,3 +335,93 @@ TEST(conn, keys_wait_while_the_node_loads)
     peer_expect(&a, "$-1\r\n");
     finish();
 }
+
+/* Every line between the headings is name:value, and the sections are these. */
+static void check_info(const char *command, const char *sections)
+{
+    char seen[300] = "";
+    const char *line;
+    long bytes;
+
+    peer_send_str(&a, command);
+    CHECK_EQ(sscanf(peer_line(&a), "$%ld", &bytes), 1);
+    while (bytes > 0) {
+        line = peer_line(&a);
+        CHECK(line != NULL);
+        bytes -= (long)strlen(line) + 2;
+        if (line[0] == '#')
+            (void)snprintf(seen + strlen(seen), sizeof seen - strlen(seen),
+                           "%s", line + 1);
+        else
+            CHECK(line[0] == '\0' || strchr(line, ':') != NULL);
+    }
+    (void)peer_line(&a);
+    CHECK_EQ(bytes, 0);
+    CHECK_STR(seen, sections);
+}
+
+TEST(info, sections_are_those_asked_for)
+{
+    lab_init(&lab);
+    start();
+    check_info("INFO\r\n", " Server Clients Memory Persistence Stats "
+                           "Replication CPU Modules Errorstats Cluster "
+                           "Keyspace Raft");
+    check_info("INFO all\r\n", " Server Clients Memory Persistence Stats "
+                               "Replication CPU Modules Commandstats "
+                               "Errorstats Latencystats Cluster Keyspace "
+                               "Raft");
+    check_info("INFO CPU raft\r\n", " CPU Raft");
+    check_info("INFO nothing\r\n", "");
+    finish();
+}
+
+TEST(info, commands_and_errors_are_counted)
+{
+    lab_init(&lab);
+    start();
+    peer_send_str(&a, "SET k v\r\nSET k v\r\nINCR k\r\nGET\r\nFOO\r\n");
+    CHECK_STR(peer_line(&a), "+OK");
+    CHECK_STR(peer_line(&a), "+OK");
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(peer_line(&a)[0], '-');
+    peer_send_str(&a, "INFO commandstats errorstats\r\n");
+    (void)peer_line(&a);
+    CHECK_STR(peer_line(&a), "# Commandstats");
+    CHECK_STR(peer_line(&a), "cmdstat_get:calls=0,usec=0,usec_per_call=0.00,"
+                             "rejected_calls=1,failed_calls=0");
+    CHECK(strstr(peer_line(&a), "cmdstat_incr:calls=1,") != NULL);
+    CHECK(strstr(peer_line(&a), "cmdstat_set:calls=2,") != NULL);
+    CHECK_STR(peer_line(&a), "");
+    CHECK_STR(peer_line(&a), "# Errorstats");
+    CHECK_STR(peer_line(&a), "errorstat_ERR:count=3");
+    CHECK_STR(peer_line(&a), "");
+    finish();
+}
+
+TEST(conn, parts_that_wait_for_others_count_as_output)
+{
+    enum { VALUE_BYTES = 1 << 20 };
+    struct buf in;
+    uint32_t shard;
+
+    lab_init(&lab);
+    lab.cfg.output_bytes_max = 2 << 20;
+    start();
+    buf_init(&in);
+    buf_printf(&in, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", VALUE_BYTES);
+    memset(buf_grow(&in, VALUE_BYTES), 'v', VALUE_BYTES);
+    buf_put_str(&in, "\r\n");
+    peer_send(&a, buf_slice(&in));
+    peer_expect(&a, "+OK\r\n");
+    buf_close(&in);
+    shard = router_shard_of(lab.router, slice_str("k"));
+    double_hold_shard(lab.router, shard == 0 ? 1 : 0);
+    buf_init(&in);
+    for (int i = 0; i < 4; i++)
+        buf_put_str(&in, "MGET k a b c d e f g h i j l m n o p q r s t\r\n");
+    peer_send(&a, buf_slice(&in));
+    buf_close(&in);
+    peer_wait_end(&a);
+    finish();
+}
