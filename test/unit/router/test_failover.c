@@ -447,3 +447,32 @@ TEST(failover, a_restarted_requester_is_served_from_its_first_generation)
     CHECK_EQ(stats(0).retries, 0);
     lab_close(&lab);
 }
+
+TEST(failover, a_result_for_the_process_before_is_not_taken_for_ours)
+{
+    struct lab_req old;
+    struct lab_req w;
+
+    lab_init(&lab, 3);
+    lab_lead(&lab, 0, 1, LAB_ALL);
+    lab_submit_write(&lab, 0, &old, 0, 0);
+    lab_turn(&lab);
+    links_double_deliver(&lab);
+    lab_turn(&lab); /* executed; its result is under way */
+    CHECK_EQ(lab.log[0].n, 1);
+    router_stop(lab.rt[0]);
+    router_free(lab.rt[0]);
+    lab.rt[0] = NULL;
+    lab_start(&lab, 0);
+    lab_lead(&lab, 0, 1, 1);
+    lab_submit_write(&lab, 0, &w, 0, 1); /* has the same id and sequence */
+    router_turn(lab.rt[0]);
+    router_flush(lab.rt[0]);
+    links_double_deliver(&lab);
+    CHECK_EQ(w.answers, 0);
+    lab_run(&lab);
+    CHECK_EQ(w.answers, 1);
+    CHECK_EQ(w.num, 1); /* place 1 in the log, not place 0 */
+    CHECK_EQ(lab.log[0].n, 2);
+    lab_close(&lab);
+}
