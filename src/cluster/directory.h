@@ -83,4 +83,12 @@ struct identity {
 int identity_load_or_create(struct env *env, const char *dir, const struct directory *d,
                             uint64_t node_id, struct identity *ret, char *errmsg, size_t n);
 
+/* Whether the log of this data directory has begun: then it must be there, or the
+ * node has lost what it promised and must not start (rule R5).  See begun.c. */
+int identity_log_begun(struct env *env, const char *dir, bool *ret);
+/* Say so, durably: after the first record of the log is durable and before anything
+ * that depends on it leaves the node.  Blocks for two fsyncs, once in the life of a
+ * data directory. */
+int identity_mark_log_begun(struct env *env, const char *dir);
+
 #endif

@@ -45,10 +45,29 @@ static void on_turn(void *data)
 
 /* ---- what the layers below report ---- */
 
+static void fail(struct node *n, int status, const char *msg)
+{
+    n->failed = true;
+    log_event(n->env, ENV_LOG_ERROR, "node", "the log failed, stopping",
+              "error=%s detail=\"%s\"", kv_errname(status), msg);
+    n->fatal(n->fatal_ctx, msg);
+}
+
 static void on_synced(void *ctx, uint64_t lsn)
 {
     struct node *n = ctx;
+    int rv;
 
+    if (n->failed)
+        return;
+    if (!n->begun) {
+        rv = identity_mark_log_begun(n->env, n->cfg.data_dir);
+        if (rv != 0) {
+            fail(n, rv, "cannot write the file 'begun' in data-dir");
+            return;
+        }
+        n->begun = true;
+    }
     if (n->groups != NULL && n->stage < NODE_CLOSING)
         groupset_synced(n->groups, lsn);
     env_wake(n->env);
@@ -56,12 +75,7 @@ static void on_synced(void *ctx, uint64_t lsn)
 
 static void on_wal_failed(void *ctx, int status, const char *msg)
 {
-    struct node *n = ctx;
-
-    n->failed = true;
-    log_event(n->env, ENV_LOG_ERROR, "node", "the log failed, stopping",
-              "error=%s detail=\"%s\"", kv_errname(status), msg);
-    n->fatal(n->fatal_ctx, msg);
+    fail(ctx, status, msg);
 }
 
 static void on_frame(void *ctx, uint64_t from, const struct frame_head *head,
@@ -198,6 +212,33 @@ static int open_data_dir(struct node *n, char *errmsg, size_t len)
                                    &n->self, errmsg, len);
 }
 
+/* Rule R5: a node whose log is gone must not vote again under its id. */
+static int check_begun(struct node *n, const char *wal_dir, char *errmsg,
+                       size_t len)
+{
+    int rv = identity_log_begun(n->env, n->cfg.data_dir, &n->begun);
+
+    if (rv == 0 && !n->begun && !wal_fresh(n->wal)) {
+        /* A crash between the first record and the mark. */
+        rv = identity_mark_log_begun(n->env, n->cfg.data_dir);
+        n->begun = rv == 0;
+    }
+    if (rv != 0) {
+        snprintf(errmsg, len, "cannot read or write %s/begun: %s",
+                 n->cfg.data_dir, kv_strerror(rv));
+        return rv;
+    }
+    if (!n->begun || !wal_fresh(n->wal))
+        return 0;
+    snprintf(errmsg, len,
+             "the log in %s is gone, but this node has voted and acknowledged "
+             "writes: without its log it may not take part again (it could "
+             "break its word). Put the log back, or, if it is lost, leave the "
+             "node down: the cluster goes on while a majority is up",
+             wal_dir);
+    return KV_ECORRUPT;
+}
+
 static int open_wal(struct node *n, char *errmsg, size_t len)
 {
     static const struct wal_ops ops = { .synced = on_synced,
@@ -227,7 +268,8 @@ static int open_wal(struct node *n, char *errmsg, size_t len)
         log_event(n->env, ENV_LOG_WARN, "node",
                   "wal.sync is 'interval': a power cut of a majority may lose "
                   "acknowledged writes", "data_dir=%s", c->data_dir);
-    return wal_open(n->env, &cfg, &ops, n, &n->wal, errmsg, len);
+    rv = wal_open(n->env, &cfg, &ops, n, &n->wal, errmsg, len);
+    return rv != 0 ? rv : check_begun(n, path, errmsg, len);
 }
 
 static int open_links(struct node *n, char *errmsg, size_t len)

@@ -51,6 +51,7 @@ struct node {
     uint64_t *peer_up_ms;        /* owned: by directory position; 0: down */
     uint64_t started_ms;         /* env_now_ms */
     bool failed;                 /* the log failed: nothing more leaves */
+    bool begun;                  /* the mark that the log began is durable */
 };
 
 extern const struct server_info_ops node__info_ops;

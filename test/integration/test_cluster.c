@@ -172,3 +172,19 @@ TEST(cluster, bad_settings_are_told_and_exit_with_two)
     CHECK_EQ(cluster_try(&c, 0, no_file, err, sizeof err), 2);
     CHECK(strstr(err, "/nonexistent/kvd.conf") != NULL);
 }
+
+TEST(cluster, a_node_that_lost_its_log_may_not_vote_again)
+{
+    static struct cluster c;
+    static char err[4096];
+    char command[700];
+
+    cluster_init(&c, 3, 4);
+    cluster_start(&c);
+    cluster_stop(&c);
+    snprintf(command, sizeof command, "rm -r %s/node-2/wal", c.dir);
+    CHECK_EQ(system(command), 0);
+    CHECK_EQ(cluster_try(&c, 1, NULL, err, sizeof err), 1);
+    CHECK(strstr(err, "is gone") != NULL);
+    CHECK_EQ(cluster_try(&c, 1, NULL, err, sizeof err), 1); /* still */
+}

@@ -265,3 +265,16 @@ TEST(identity, a_failed_read_is_reported_and_not_taken_for_damage)
     }
     CHECK(n > 3);
 }
+
+TEST(begun, is_said_only_once_it_was_marked)
+{
+    bool begun = true;
+
+    (void)started();
+    CHECK_EQ(identity_log_begun(&disk.env, "data", &begun), 0);
+    CHECK(!begun);
+    CHECK_EQ(identity_mark_log_begun(&disk.env, "data"), 0);
+    CHECK_EQ(identity_log_begun(&disk.env, "data", &begun), 0);
+    CHECK(begun);
+    CHECK_EQ(identity_mark_log_begun(&disk.env, "data"), 0);
+}
