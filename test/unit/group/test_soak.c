@@ -28,6 +28,7 @@ struct soak_read {
 struct soak {
     struct lab *lab;
     struct rng rng;
+    bool loose; /* frames are repeated and overtake each other */
     uint64_t next_value;
     uint64_t acked;                   /* highest acknowledged index */
     uint64_t acked_value[WRITES_MAX]; /* by index; 0: not acknowledged */
@@ -250,6 +251,35 @@ static void disturb(struct soak *s)
         s->lab->node[id].wal.full = !s->lab->node[id].wal.full;
 }
 
+/* Links never do that, but Raft must stand it: send the first frame again
+ * later, or later only. */
+static void shuffle(struct soak *s)
+{
+    struct lab *lab = s->lab;
+    struct lab_frame *f, *copy;
+
+    if (list_empty(&lab->wire))
+        return;
+    f = LIST_FIRST(&lab->wire, struct lab_frame, link);
+    if (chance(s, 50)) {
+        copy = MEM_NEW(struct lab_frame);
+        *copy = *f;
+        copy->bytes = mem_alloc(f->n + 1);
+        memcpy(copy->bytes, f->bytes, f->n);
+        list_add_tail(&lab->wire, &copy->link);
+    }
+    if (chance(s, 200)) {
+        list_del(&f->link);
+        list_add_tail(&lab->wire, &f->link);
+    }
+}
+
+static bool lose(struct lab_frame *f)
+{
+    (void)f;
+    return true;
+}
+
 static void step(struct soak *s, bool quiet)
 {
     struct lab *lab = s->lab;
@@ -260,17 +290,12 @@ static void step(struct soak *s, bool quiet)
     if (chance(s, 300))
         start_read(s);
     for (uint64_t k = rng_below(&s->rng, 30); k > 0; k--) {
-        if (!quiet && chance(s, 15) && !list_empty(&lab->wire)) {
-            struct lab_frame *f =
-                LIST_FIRST(&lab->wire, struct lab_frame, link);
-
-            lab->cut[f->from][f->to] = true; /* lose just this one */
-            lab_deliver_one(lab);
-            lab->cut[f->from][f->to] = false;
-        } else {
-            lab_deliver_one(lab);
-        }
+        if (s->loose && !quiet)
+            shuffle(s);
+        lab->drop = !quiet && chance(s, 15) ? lose : NULL;
+        lab_deliver_one(lab);
     }
+    lab->drop = NULL;
     for (uint64_t id = 1; id <= lab->nodes; id++) {
         if (lab->node[id].up)
             lab_turn(lab, id);
@@ -310,6 +335,7 @@ static void run(uint64_t seed, unsigned nodes, struct soak *total)
     struct soak *s = MEM_NEW(struct soak);
 
     rng_seed(&s->rng, seed);
+    s->loose = chance(s, 300);
     s->lab = lab_new(nodes, 1);
     s->lab->cfg.tail_bytes_max = chance(s, 500) ? 2000 : 1 << 20;
     s->lab->cfg.ae_bytes_max = 500 + rng_below(&s->rng, 5000);
