@@ -238,25 +238,6 @@ static void receive_event(struct group *g, struct raft_message *m,
     step__run(g, &ev, ents, blobs, n);
 }
 
-/* Has every entry room in this node's log?  Peers may be configured otherwise.
- */
-static bool entries_fit(const struct group *g, const struct wire_msg *w)
-{
-    uint32_t max = wal_entry_bytes_max(g->gs->wal);
-    struct slice rest = w->entries;
-
-    for (unsigned i = 0; i < w->n_entries; i++) {
-        enum raft_entry_type type;
-        struct slice payload;
-        raft_term term;
-
-        wire_entry(&rest, &term, &type, &payload);
-        if (payload.n > max)
-            return false;
-    }
-    return true;
-}
-
 /* Make entries of the scratch arrays: payloads become blobs of their own. */
 static void take_entries(struct group *g, struct wire_msg *w)
 {
@@ -307,7 +288,8 @@ static void receive_ae(struct group *g, uint64_t from, struct wire_msg *w)
     unsigned n = w->n_entries;
     uint64_t term = w->m.append_entries.term;
 
-    if (!entries_fit(g, w)) {
+    if (w->payload_max > wal_entry_bytes_max(g->gs->wal)) {
+        /* It has no room here; the peers are configured otherwise. */
         groupset__garbage(g->gs, from, "an entry is too large for this log");
         return;
     }

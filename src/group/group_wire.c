@@ -189,24 +189,26 @@ void wire_entry(struct slice *entries, raft_term *ret_term,
     *entries = slice_make(c.p, c.n);
 }
 
-/* W3, W4: walk the n entries. */
-static bool entries_ok(struct cursor *c, uint64_t n, uint64_t prev_term,
-                       uint64_t term)
+/* W3, W4: walk the entries. */
+static bool entries_ok(struct cursor *c, struct wire_msg *w)
 {
+    const uint64_t prev_term = w->m.append_entries.prev_log_term;
     uint64_t low = prev_term > 0 ? prev_term : 1;
 
-    for (uint64_t i = 0; i < n; i++) {
+    for (unsigned i = 0; i < w->n_entries; i++) {
         uint64_t t = cursor_varint(c);
         uint8_t type = cursor_u8(c);
         struct slice payload = cursor_bytes(c);
 
-        if (c->failed || t < low || t > term)
+        if (c->failed || t < low || t > w->m.append_entries.term)
             return false;
         if (type != RAFT_COMMAND && type != RAFT_BARRIER && type != RAFT_CHANGE)
             return false;
         if (type == RAFT_CHANGE && !wire_conf_ok(payload))
             return false;
         low = t;
+        if (payload.n > w->payload_max)
+            w->payload_max = payload.n;
     }
     return true;
 }
@@ -229,7 +231,7 @@ static bool decode_ae(struct cursor *c, struct wire_msg *w)
         return false;
     w->entries = slice_make(c->p, c->n);
     w->n_entries = ae->n_entries = (unsigned)n;
-    return entries_ok(c, n, ae->prev_log_term, ae->term);
+    return entries_ok(c, w);
 }
 
 static bool decode_ae_result(struct cursor *c,
