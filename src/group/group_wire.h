@@ -20,6 +20,7 @@ struct gent;
 struct wire_msg {
     struct raft_message m; /* server_id is the sender; server_address unset */
     unsigned n_entries;    /* of an AppendEntries */
+    size_t payload_max;    /* bytes of the longest entry */
     struct slice entries;  /* their encoding; borrowed from the frame */
 };
 
