@@ -60,7 +60,8 @@ static void put_stats(struct server *s, struct buf *b)
                "total_net_output_bytes:%llu\r\n"
                "instantaneous_input_kbps:%.2f\r\n"
                "instantaneous_output_kbps:%.2f\r\n"
-               "rejected_connections:%llu\r\ntotal_error_replies:%llu\r\n",
+               "rejected_connections:%llu\r\ntotal_error_replies:%llu\r\n"
+               "evicted_keys:0\r\n", /* there is no eviction: noeviction */
                (unsigned long long)s->connections,
                (unsigned long long)s->commands, s->ops_per_s,
                (unsigned long long)s->bytes_in,

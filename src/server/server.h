@@ -31,8 +31,8 @@ struct server_config {
 struct server_info_ops {
     /* Append lines "name:value\r\n" to a section of INFO, after the server's own;
      * no heading.  section is one of: server (os, process_id, executable), clients,
-     * memory (used_memory...), persistence, stats (expired_keys, evicted_keys,
-     * keyspace_hits, keyspace_misses), replication, cpu (used_cpu_sys...), modules,
+     * memory (used_memory...), persistence, stats (expired_keys, keyspace_hits,
+     * keyspace_misses), replication, cpu (used_cpu_sys...), modules,
      * commandstats, errorstats, latencystats, cluster, keyspace
      * (db0:keys=..,expires=..,avg_ttl=..), raft. */
     void (*info)(void *ctx, const char *section, struct buf *out);
