@@ -78,11 +78,14 @@ scripts/setup.sh --test || broken "the set-up failed, see above"
 if [ -f config.status ]; then
     broken "the source tree is configured itself; run make distclean first"
 fi
-autoreconf -i > /dev/null || broken "autoreconf failed, see above"
 # What an interrupted distcheck left is read-only.
 chmod -R u+w "$work" 2> /dev/null
 rm -rf "$work"
 mkdir -p "$work" || broken "cannot make $work"
+if ! autoreconf -i > "$work/autoreconf.log" 2>&1; then
+    cat "$work/autoreconf.log"
+    broken "autoreconf failed, see above"
+fi
 
 step plain "make check" configure_and_check --enable-werror
 step asan "make check under ASan and UBSan" configure_and_check \
