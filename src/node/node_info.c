@@ -65,9 +65,9 @@ static void info_raft(struct node *n, struct buf *out)
                "router_local:%" PRIu64 "\r\nrouter_forwarded:%" PRIu64
                "\r\nrouter_served_for_peers:%" PRIu64 "\r\nrouter_retries:%" PRIu64
                "\r\nrouter_unknown:%" PRIu64 "\r\nrouter_clusterdown:%" PRIu64
-               "\r\nrouter_busy:%" PRIu64 "\r\n",
+               "\r\nrouter_busy:%" PRIu64 "\r\nrouter_malformed:%" PRIu64 "\r\n",
                rs.local, rs.forwarded, rs.served_for_peers, rs.retries,
-               rs.unknown, rs.clusterdown, rs.busy);
+               rs.unknown, rs.clusterdown, rs.busy, rs.malformed);
     for (unsigned i = 0; i < directory_n_nodes(n->dir); i++) {
         const struct directory_node *d = directory_node_at(n->dir, i);
 

@@ -54,6 +54,19 @@ static void begin_closing(struct node *n)
     server_close(n->server, on_server_closed, n);
 }
 
+/* Is any other replica of shard connected?  Without one there is nobody to hand
+ * leadership to: the last nodes of a cluster that stops need not wait. */
+static bool heir_is_up(const struct node *n, uint32_t shard)
+{
+    const struct directory_shard *d = directory_shard(n->dir, shard);
+
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->replicas[i] != n->self.node_id &&
+            links_is_up(n->links, d->replicas[i]))
+            return true;
+    return false;
+}
+
 /* Ask every group led here to move; true when none is left that could. */
 static bool handover(struct node *n)
 {
@@ -63,7 +76,7 @@ static bool handover(struct node *n)
         struct shard *s = shardset_find(n->shards, i);
         struct group *g = s != NULL ? shard_group(s) : NULL;
 
-        if (g == NULL || group_role(g) != GROUP_LEADER)
+        if (g == NULL || group_role(g) != GROUP_LEADER || !heir_is_up(n, i))
             continue;
         if (group_transferring(g) || group_transfer(g, 0) != KV_EINVAL)
             done = false;
