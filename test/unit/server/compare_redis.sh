@@ -21,6 +21,7 @@ trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 # A port may be taken: the next one is tried.  Redis exits at once then.
 port=$((20000 + $$ % 20000))
 for try in 1 2 3 4 5 6 7 8; do
+    : >"$dir/log"
     redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$dir" \
         >"$dir/log" 2>&1 &
     pid=$!

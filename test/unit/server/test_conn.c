@@ -1,6 +1,10 @@
 /* Connections: order of replies, pieces, limits, ends. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lab.h"
 #include "lib/test.h"
@@ -334,6 +338,39 @@ TEST(conn, keys_wait_while_the_node_loads)
     peer_send_str(&a, "GET k\r\n");
     peer_expect(&a, "$-1\r\n");
     finish();
+}
+
+/* As `printf ... | nc -N` does: everything is sent and the sending side closed before
+ * the first reply, with more commands than may be in flight. */
+TEST(conn, a_client_that_half_closes_gets_all_its_replies)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    char in[4096] = "", out[4096];
+    size_t got = 0;
+    ssize_t n = -1;
+    int fd;
+
+    lab_init(&lab);
+    lab.cfg.pipeline_max = 4;
+    lab_open(&lab);
+    for (int i = 0; i < 100; i++)
+        (void)strcat(in, "INCR n\r\n");
+    to.sin_port = htons(lab.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    CHECK_EQ(send(fd, in, strlen(in), 0), strlen(in));
+    CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    while (n != 0) {
+        lab_run(&lab);
+        n = recv(fd, out + got, sizeof out - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    CHECK_EQ(got, 9 * 4 + 90 * 5 + 6);
+    CHECK_MEM(out + got - 6, ":100\r\n", 6);
+    (void)close(fd);
+    lab_close(&lab);
 }
 
 /* Every line between the headings is name:value, and the sections are these. */
