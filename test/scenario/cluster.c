@@ -262,6 +262,9 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
     c->echo = getenv("KV_SCENARIO_SHOW") != NULL;
     c->sim = sim_new(cfg->seed);
     ledger_init(&c->ledger);
+    list_init(&c->readings);
+    map_init(&c->streams[0]);
+    map_init(&c->streams[1]);
     buf_init(&c->transcript);
     sim_net_latency(c->sim, SIM_EVERY, SIM_EVERY, net);
     sim_disk_latency(c->sim, SIM_EVERY, SIM_DISK_WRITE, write);
@@ -277,14 +280,31 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
     return c;
 }
 
+static void streams_close(struct map *m)
+{
+    size_t it = 0;
+    uint64_t id;
+    struct buf *b;
+
+    while ((b = map_next(m, &it, &id)) != NULL) {
+        buf_close(b);
+        mem_free(b);
+    }
+    map_close(m);
+}
+
 void cluster_free(struct cluster *c)
 {
     sim_free(c->sim);
     for (unsigned i = 1; i <= c->cfg.nodes; i++)
         mem_free(c->node[i].seen.terms);
-    for (unsigned i = 0; i < CLUSTER_STREAMS_MAX; i++) {
-        buf_close(&c->stream[0][i].bytes);
-        buf_close(&c->stream[1][i].bytes);
+    streams_close(&c->streams[0]);
+    streams_close(&c->streams[1]);
+    while (!list_empty(&c->readings)) {
+        struct reading *r = LIST_FIRST(&c->readings, struct reading, link);
+
+        list_del(&r->link);
+        mem_free(r);
     }
     ledger_close(&c->ledger);
     buf_close(&c->transcript);
@@ -359,6 +379,26 @@ int cluster_propose(struct cluster *c, unsigned node, const char *name,
     }
     watch_event(c);
     return rv;
+}
+
+void cluster_read(struct cluster *c, unsigned node, const char *name)
+{
+    struct reading *r = MEM_NEW(struct reading);
+
+    ASSERT(c->node[node].g != NULL);
+    ASSERT(strlen(name) < sizeof r->name);
+    memcpy(r->name, name, strlen(name) + 1);
+    r->c = c;
+    r->node = node;
+    r->must = c->max_acked;
+    r->read.cb = watch_read;
+    r->read.data = r;
+    list_add_tail(&c->readings, &r->link);
+    if ((c->cfg.show & SHOW_CLIENT) != 0)
+        watch_line(c, node, "is asked to read %s", name);
+    sim_enter(c->sim, node);
+    group_read(c->node[node].g, &r->read, 0, 0);
+    sim_leave(c->sim);
 }
 
 int cluster_transfer(struct cluster *c, unsigned node, unsigned to)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "group/group_int.h"
 #include "group/group_wire.h"
 #include "scenario/ledger.h"
@@ -20,7 +21,6 @@
 #define CLUSTER_NODES_MAX 5u
 #define CLUSTER_GROUP 1u
 #define CLUSTER_PORT 17001u
-#define CLUSTER_STREAMS_MAX 256u /* connections of one run, both directions */
 
 /* What the transcript shows. */
 #define SHOW_ROLES 1u   /* role, term, leader, readiness */
@@ -76,6 +76,16 @@ struct proposal {
     char name[24];
 };
 
+/* A linearizable read under way. */
+struct reading {
+    struct list link;         /* cluster.readings */
+    struct group_read read;
+    struct cluster *c;
+    unsigned node;
+    uint64_t must;            /* highest entry acknowledged before it began */
+    char name[24];
+};
+
 /* The last result of an AppendEntries, of which repetitions are not shown. */
 struct told {
     uint64_t term, rejected, last;
@@ -96,7 +106,10 @@ struct cluster {
     size_t n_proposals, cap_proposals;
     size_t first_open;        /* none before it is open */
     size_t n_acked;
-    struct { uint64_t id; struct buf bytes; } stream[2][CLUSTER_STREAMS_MAX];
+    uint64_t max_acked;       /* highest index of an acknowledged entry */
+    struct list readings;
+    size_t n_reads_answered, n_reads_refused;
+    struct map streams[2];    /* stream -> struct buf, owned; sent, delivered */
     struct told told[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; /* [from][to] */
     uint64_t n_rejects[CLUSTER_NODES_MAX + 1]; /* AppendEntries refused by a node */
     uint64_t n_appends;       /* AppendEntries with entries, seen leaving */
@@ -122,6 +135,9 @@ void cluster_heal_all(struct cluster *c);
 
 /* Propose a payload of `bytes` bytes that begins with name.  0 or KV_E*. */
 int cluster_propose(struct cluster *c, unsigned node, const char *name, size_t bytes);
+/* Begin a linearizable read.  When it is answered, the node must have applied every
+ * entry that was acknowledged before it began. */
+void cluster_read(struct cluster *c, unsigned node, const char *name);
 int cluster_transfer(struct cluster *c, unsigned node, unsigned to);
 /* A line of the script's own. */
 void cluster_note(struct cluster *c, const char *fmt, ...)
@@ -155,6 +171,7 @@ const char *cluster_violation(const struct cluster *c);
 void cluster_verdict(struct cluster *c, const char *name);
 
 /* ---- watch.c ---- */
+void watch_read(struct group_read *r, int status);
 void watch_event(void *ctx);
 void watch_started(struct member *m);
 void watch_stopped(struct member *m);

@@ -33,6 +33,11 @@ struct cluster *scenario_far_behind(uint64_t *ret_entries_read);
 struct cluster *scenario_long_conflict(unsigned n, uint64_t *ret_repair_us, uint64_t *ret_rejects);
 /* Everybody loses power the moment a write is acknowledged. */
 struct cluster *scenario_power_cut_at_ack(void);
+/* A leader whose clock has almost stopped does not notice that another one was
+ * elected, and is asked to read.  late: while answers to an older round arrive. */
+struct cluster *scenario_stale_read(bool late);
+/* The leader is killed: how long until another one has acknowledged a write. */
+struct cluster *scenario_failover(uint64_t seed, uint64_t *ret_us);
 /* Fifteen seconds of random faults. */
 struct cluster *scenario_soak(uint64_t seed);
 

@@ -64,6 +64,14 @@ static void soak_propose(struct soak *s)
     }
 }
 
+static void soak_read(struct soak *s)
+{
+    unsigned leader = some_leader(s);
+
+    if (leader != 0)
+        cluster_read(s->c, leader, "soak");
+}
+
 static void soak_crash(struct soak *s)
 {
     static const enum sim_keep keeps[] = { SIM_KEEP_NONE, SIM_KEEP_ALL,
@@ -150,8 +158,10 @@ static void soak_step(struct soak *s)
     unsigned dice = below(s, 100);
 
     sim_run_until(s->c->sim, sim_now(s->c->sim) + 1 + below(s, 200000));
-    if (dice < 50)
+    if (dice < 40)
         soak_propose(s);
+    else if (dice < 50)
+        soak_read(s);
     else if (dice < 60)
         soak_crash(s);
     else if (dice < 72)

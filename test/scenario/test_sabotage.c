@@ -45,6 +45,18 @@ TEST(sabotage, an_acknowledgement_before_fsync_loses_writes_in_a_power_cut)
                    "without the committed entry");
 }
 
+TEST(sabotage, a_read_without_a_round_is_stale)
+{
+    sabotage(SABOTAGE_READ_WITHOUT_ROUND);
+    check_violated(scenario_stale_read(false), "answered a read");
+}
+
+TEST(sabotage, a_read_confirmed_by_an_older_round_is_stale)
+{
+    sabotage(SABOTAGE_READ_OLD_ROUND);
+    check_violated(scenario_stale_read(true), "answered a read");
+}
+
 TEST(sabotage, without_rule_s12_a_conflict_costs_a_round_trip_for_each_entry)
 {
     uint64_t repair_us, rejects;

@@ -126,6 +126,34 @@ TEST(scenario, an_acknowledged_write_survives_a_power_cut_of_all_nodes)
     verdict(scenario_power_cut_at_ack(), "power-cut");
 }
 
+TEST(scenario, a_leader_with_a_stopped_clock_answers_no_stale_read)
+{
+    struct cluster *c = scenario_stale_read(false);
+
+    CHECK_EQ(c->n_reads_answered, 2);
+    CHECK_EQ(c->n_reads_refused, 1);
+    verdict(c, "stale-read");
+}
+
+TEST(scenario, an_answer_to_an_older_round_confirms_no_read)
+{
+    verdict(scenario_stale_read(true), "stale-read-late");
+}
+
+TEST(scenario, writes_go_on_within_two_election_timeouts_of_a_kill)
+{
+    uint64_t worst = 0, sum = 0, us;
+
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        verdict(scenario_failover(seed, &us), NULL);
+        worst = us > worst ? us : worst;
+        sum += us;
+    }
+    printf("mean %llu us, worst %llu us\n", (unsigned long long)sum / 100,
+           (unsigned long long)worst);
+    CHECK(worst <= 2000000);
+}
+
 TEST(scenario, a_cluster_that_stops_in_order_leaves_nothing_behind)
 {
     struct cluster_config cfg = cluster_defaults();

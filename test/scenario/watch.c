@@ -218,6 +218,8 @@ static void proposal_end(struct cluster *c, struct proposal *p, int state)
     p->state = state;
     p->done_us = sim_now(c->sim);
     c->n_acked += state == PROPOSAL_ACKED;
+    if (state == PROPOSAL_ACKED && p->index > c->max_acked)
+        c->max_acked = p->index;
     if (shows(c, SHOW_CLIENT))
         watch_line(c, p->node, "%s %s, entry %" PRIu64, words[state], p->name,
                    p->index);
@@ -242,6 +244,30 @@ static void look_at_proposals(struct cluster *c)
     while (c->first_open < c->n_proposals &&
            c->proposals[c->first_open].state != PROPOSAL_OPEN)
         c->first_open++;
+}
+
+void watch_read(struct group_read *read, int status)
+{
+    struct mem_arena *old = mem_arena_use(NULL);
+    struct reading *r = read->data;
+    struct cluster *c = r->c;
+    uint64_t applied = group_applied(c->node[r->node].g);
+
+    c->n_reads_answered += status == 0;
+    c->n_reads_refused += status != 0;
+    if (status == 0 && applied < r->must)
+        ledger_violate(&c->ledger, "node %u answered a read with %" PRIu64
+                       " entries applied; entry %" PRIu64 " was acknowledged "
+                       "before the read began", r->node, applied, r->must);
+    if (shows(c, SHOW_CLIENT) && status == 0)
+        watch_line(c, r->node, "answers the read of %s as of entry %" PRIu64,
+                   r->name, applied);
+    else if (shows(c, SHOW_CLIENT))
+        watch_line(c, r->node, "refuses the read of %s: %s", r->name,
+                   kv_errname(status));
+    list_del(&r->link);
+    mem_free(r);
+    mem_arena_use(old);
 }
 
 void watch_event(void *ctx)
@@ -389,14 +415,14 @@ static void see_sent(struct cluster *c, unsigned from, unsigned to,
 
 static struct buf *stream_of(struct cluster *c, uint64_t id, bool delivered)
 {
-    unsigned i = 0;
+    struct buf *b = map_get(&c->streams[delivered], id);
 
-    while (c->stream[delivered][i].id != 0 && c->stream[delivered][i].id != id) {
-        i++;
-        ASSERT(i < CLUSTER_STREAMS_MAX);
+    if (b == NULL) {
+        b = MEM_NEW(struct buf);
+        buf_init(b);
+        map_put(&c->streams[delivered], id, b);
     }
-    c->stream[delivered][i].id = id;
-    return &c->stream[delivered][i].bytes;
+    return b;
 }
 
 void watch_wire(void *ctx, uint64_t stream, unsigned from, unsigned to,
