@@ -139,6 +139,12 @@ struct read_peer {
     struct frame *probe; /* owned; being filled during a turn */
 };
 
+/* Some server's address, made once. */
+struct server_address {
+    uint64_t id; /* 0: none */
+    char text[24];
+};
+
 struct groupset {
     struct env *env; /* borrowed, as are wal and links */
     struct groupset_config cfg;
@@ -153,6 +159,7 @@ struct groupset {
     uint64_t round;    /* read rounds started */
     struct read_peer peer[GROUP_MEMBERS_MAX * 4];
     unsigned n_peers;
+    struct server_address address[GROUP_MEMBERS_MAX]; /* by id mod size */
     bool closing, in_turn;
     struct raft_entry *ents; /* scratch: entries of one message or proposal */
     struct blob **blobs;     /* scratch: their payloads, owned during a call */

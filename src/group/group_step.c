@@ -28,6 +28,7 @@
  * the core would throw it away and wait for a whole new one. */
 #include "group/group_int.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -225,15 +226,25 @@ int step__run(struct group *g, struct raft_event *ev,
 
 /* ---- events in ---- */
 
+/* The address of a server: its id, said as the core wants it. */
+static const char *address_of(struct groupset *gs, uint64_t id)
+{
+    struct server_address *a = &gs->address[id % GROUP_MEMBERS_MAX];
+
+    if (a->id != id) {
+        a->id = id;
+        snprintf(a->text, sizeof a->text, "n%" PRIu64, id);
+    }
+    return a->text;
+}
+
 static void receive_event(struct group *g, struct raft_message *m,
                           const struct raft_entry *ents,
                           struct blob *const *blobs, unsigned n)
 {
     struct raft_event ev = { .type = RAFT_RECEIVE };
-    char address[32];
 
-    snprintf(address, sizeof address, "n%llu", m->server_id);
-    m->server_address = address;
+    m->server_address = address_of(g->gs, m->server_id);
     ev.receive.message = m;
     step__run(g, &ev, ents, blobs, n);
 }
