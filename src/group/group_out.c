@@ -176,6 +176,7 @@ static void hold(struct group *g, struct gpeer *p, const struct gout *o)
 
     if (p->n_held == GROUP_HELD_MAX) { /* Raft copes with loss */
         g->gs->stats.frames_dropped++;
+        p->ae_term = 0;
         frame_free(o->frame);
         return;
     }
