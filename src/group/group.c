@@ -102,8 +102,10 @@ static void start(struct group *g)
     struct raft_entry *ents = mem_calloc(n, sizeof *ents);
 
     ASSERT(!g->started);
-    ASSERT(n > 0);
+    ASSERT(n > 0 && n <= UINT32_MAX);
+    ASSERT(g->log.off == 0 && g->applied == 0);
     raise_term(g);
+    ASSERT(g->start_term > 0);
     for (uint64_t i = 0; i < n; i++) {
         const struct gent *e = &g->log.e[i];
 
@@ -403,6 +405,7 @@ int groupset_open_group(struct groupset *gs, uint32_t id,
     int rv;
 
     ASSERT(!gs->closing);
+    ASSERT(id != FRAME_GROUP_NODE);
     ASSERT(map_get(&gs->groups, id) == NULL);
     g = group_new(gs, id, ops, ctx);
     g->preferred = preferred;
@@ -443,6 +446,7 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
     rv = step__submit(g, RAFT_COMMAND, payload, &index);
     if (rv != 0)
         return rv;
+    ASSERT(log__term(&g->log, index) == g->r.current_term);
     *ret_index = index;
     *ret_term = g->r.current_term;
     return 0;
@@ -505,6 +509,7 @@ void group__arm(struct group *g)
     uint64_t at = raft_timeout(&g->r);
     uint64_t now = env_now_ms(g->gs->env);
 
+    ASSERT(g->started);
     g->timeout_held = false;
     if (at <= now)
         at = now + 1; /* a due timeout fires once a turn */

@@ -48,6 +48,8 @@ static struct blob *payload_at(struct group *g, uint64_t index, uint64_t last)
     const struct gent *e = log__at(&g->log, index);
     struct blob *b;
 
+    ASSERT(e != NULL);
+    ASSERT(index > g->applied);
     if (e->blob != NULL)
         return e->blob;
     if (g->apply_reader == NULL)
@@ -81,6 +83,9 @@ static void apply_entry(struct group *g, struct blob *b)
     uint64_t term = log__term(&g->log, index);
     uint8_t type = log__at(&g->log, index)->type;
 
+    ASSERT(term > 0);
+    ASSERT(index <= g->commit_max);
+    ASSERT(index <= g->r.last_stored);
     if (type == RAFT_COMMAND)
         g->ops->apply(g->ctx, index, term, blob_slice(b));
     ASSERT(g->applied + 1 == index); /* A1 */
@@ -96,6 +101,8 @@ bool apply__run(struct group *g)
     size_t bytes = 0;
     bool waiting = false;
 
+    ASSERT(g->started);
+    ASSERT(g->gs->in_turn);
     while (g->applied < last && g->applied - before < GROUP_APPLY_ENTRIES_MAX &&
            bytes < GROUP_APPLY_BYTES_MAX) {
         struct blob *b = payload_at(g, g->applied + 1, last);

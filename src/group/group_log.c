@@ -81,6 +81,8 @@ void log__truncate(struct glog *l, uint64_t index)
     }
     if (l->evict > index)
         l->evict = index;
+    ASSERT(log__last(l) < index);
+    ASSERT(l->n > 0 || l->bytes == 0);
 }
 
 void log__evict(struct glog *l, uint64_t upto, size_t max)
@@ -89,6 +91,7 @@ void log__evict(struct glog *l, uint64_t upto, size_t max)
         struct gent *e = log__at(l, l->evict);
 
         ASSERT(e != NULL);
+        ASSERT(e->blob == NULL || l->bytes >= e->len);
         if (e->blob != NULL && e->type != RAFT_CHANGE) {
             l->bytes -= e->len;
             blob_unref(e->blob);
@@ -140,6 +143,7 @@ static void slot_arrived(struct wal_read *r, int status, struct blob *payload)
 
     ASSERT(s->pending);
     ASSERT(rd->pending > 0);
+    ASSERT(r->cb == slot_arrived);
     s->pending = false;
     rd->pending--;
     if (status == 0)

@@ -53,6 +53,8 @@ static void send_frame(struct group *g, struct gpeer *p, struct frame *f)
 {
     struct groupset *gs = g->gs;
 
+    ASSERT(f->head.kind == FRAME_RAFT);
+    ASSERT(p->id != g->r.id);
     frame_seal(f);
     gs->stats.frames_out++;
     if (links_send(gs->links, p->id, f) != 0) {
@@ -106,6 +108,8 @@ static void send_piece(struct group *g, struct gpeer *p, const struct gout *o,
     };
     struct frame *f;
 
+    ASSERT(k <= o->n);
+    ASSERT(o->prev + k <= log__last(&g->log));
     ASSERT(o->prev == 0 || ae.prev_log_term > 0);
     f = wire_encode_ae(g->id, &ae);
     for (unsigned i = 0; i < k; i++) {
@@ -120,6 +124,8 @@ static void send_piece(struct group *g, struct gpeer *p, const struct gout *o,
 static void want_payloads(struct group *g, struct gpeer *p,
                           const struct gout *o)
 {
+    ASSERT(o->n > 0);
+    ASSERT(log__at(&g->log, o->prev + 1)->blob == NULL);
     if (p->reader == NULL)
         p->reader = reader__new(g->gs->wal, reader_ready, p);
     reader__want(p->reader, &g->log, o->prev + 1, o->prev + o->n);
@@ -180,6 +186,7 @@ static void hold(struct group *g, struct gpeer *p, const struct gout *o)
         frame_free(o->frame);
         return;
     }
+    ASSERT(o->frame == NULL || o->n == 0);
     copy = mem_alloc(sizeof *copy);
     *copy = *o;
     list_add_tail(&p->held, &copy->link);
@@ -267,6 +274,7 @@ static bool cut_repeated(struct group *g, struct gpeer *p, struct gout *o)
         o->n = 0;
         return g->in_timeout; /* a heartbeat is due in any case */
     }
+    ASSERT(p->ae_end >= o->prev);
     o->prev = p->ae_end;
     o->n = end - p->ae_end;
     p->ae_end = end;

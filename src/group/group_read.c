@@ -43,6 +43,8 @@
 
 static void done(struct groupset *gs, struct group_read *r, int status)
 {
+    ASSERT(r->cb != NULL);
+    ASSERT(r->status == 0);
     list_del(&r->link);
     r->status = status;
     list_add_tail(&gs->reads_done, &r->link);
@@ -90,6 +92,7 @@ static bool majority(const struct group *g, const struct read_batch *b,
         else
             yes += acked(b, id) || id == witness;
     }
+    ASSERT(yes <= voters);
     return yes > voters / 2;
 }
 
@@ -153,6 +156,7 @@ void read__step_down(struct group *g)
 {
     if (!list_empty(&g->reading))
         fail_all(g, KV_ENOTLEADER);
+    ASSERT(list_empty(&g->reads_new));
 }
 
 /* ---- rounds ---- */
@@ -182,6 +186,8 @@ static void batch_start(struct group *g, struct read_batch *b, uint64_t now)
 {
     const struct raft_configuration *c = &g->r.configuration;
 
+    ASSERT(b->round == 0 && list_empty(&b->reads));
+    ASSERT(g->r.state == RAFT_LEADER && group_ready(g));
     b->round = g->gs->round;
     b->started_ms = now;
     b->n_acks = 0;
@@ -229,6 +235,7 @@ static void batches_expire(struct group *g, uint64_t now)
         list_splice(&old->reads, &g->reads_new);
         list_splice(&g->reads_new, &old->reads);
         old->round = 0;
+        ASSERT(list_empty(&old->reads));
     }
 }
 
@@ -443,6 +450,8 @@ void read__answer(struct groupset *gs)
         struct group_read *r = LIST_FIRST(&due, struct group_read, link);
 
         list_del(&r->link);
+        ASSERT(r->status == 0 || r->status == KV_ENOTLEADER ||
+               r->status == KV_ECANCELED);
         r->cb(r, r->status);
     }
 }

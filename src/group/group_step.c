@@ -59,6 +59,8 @@ static void put_hardstate(struct group *g)
         memmove(&g->terms[0], &g->terms[1], last * sizeof g->terms[0]);
         g->n_terms--;
     }
+    ASSERT(term > g->durable_term);
+    ASSERT(g->n_terms == 0 || term > g->terms[g->n_terms - 1].term);
     g->terms[g->n_terms].lsn = g->meta_lsn;
     g->terms[g->n_terms].term = term;
     g->n_terms++;
@@ -67,6 +69,9 @@ static void put_hardstate(struct group *g)
 static void run_add(struct group *g, uint64_t lsn, uint64_t first,
                     uint64_t last)
 {
+    ASSERT(first <= last);
+    ASSERT(g->n_runs == 0 ||
+           g->runs[g->runs_head + g->n_runs - 1].last < first);
     if (g->runs_head > 0 && g->runs_head + g->n_runs == g->cap_runs) {
         memmove(g->runs, g->runs + g->runs_head, g->n_runs * sizeof *g->runs);
         g->runs_head = 0;
@@ -147,6 +152,7 @@ static void put_entries(struct group *g, const struct raft_update *u,
                                             .type = w->type });
         g->uncommitted_bytes += w->len;
     }
+    ASSERT(log__last(&g->log) == first + count - 1);
     run_add(g, lsn, first, log__last(&g->log));
 }
 
@@ -154,6 +160,7 @@ static void note_commit(struct group *g)
 {
     uint64_t commit = g->r.commit_index;
 
+    ASSERT(commit <= log__last(&g->log));
     while (g->commit_max < commit) { /* T3 */
         const struct gent *e = log__at(&g->log, g->commit_max + 1);
 
@@ -430,6 +437,7 @@ void step__durable(struct group *g, uint64_t lsn)
     struct raft_event ev = { .type = RAFT_PERSISTED_ENTRIES };
     uint64_t stored = 0;
 
+    ASSERT(lsn <= wal_end(g->gs->wal));
     terms_durable(g, lsn);
     while (g->n_runs > 0 && g->runs[g->runs_head].lsn <= lsn) {
         const struct grun *run = &g->runs[g->runs_head];
@@ -442,6 +450,7 @@ void step__durable(struct group *g, uint64_t lsn)
     if (g->n_runs == 0)
         g->runs_head = 0;
     if (g->started && stored > g->r.last_stored) {
+        ASSERT(stored <= log__last(&g->log));
         ev.persisted_entries.index = stored;
         step__run(g, &ev, NULL, NULL, 0);
     }

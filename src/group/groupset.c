@@ -213,6 +213,7 @@ void groupset_synced(struct groupset *gs, uint64_t lsn)
         struct group *g = LIST_FIRST(&due, struct group, dirty);
 
         list_del(&g->dirty);
+        ASSERT(g->gs == gs);
         step__durable(g, lsn);
         if ((g->n_runs > 0 || g->n_terms > 0) && list_empty(&g->dirty))
             list_add_tail(&gs->dirty, &g->dirty);
@@ -286,6 +287,7 @@ static void fire_timers(struct groupset *gs)
         struct group *g = CONTAINER_OF(n, struct group, timer);
 
         heap_remove(&gs->timers, n);
+        ASSERT(g->started);
         if (raft_timeout(&g->r) <= now)
             step__timeout(g);
         else
@@ -343,6 +345,8 @@ static void tell_states(struct groupset *gs)
         struct group *g = LIST_FIRST(&due, struct group, changed);
 
         list_del(&g->changed);
+        ASSERT(!g->now.ready || g->now.role == GROUP_LEADER);
+        ASSERT(g->now.term >= g->told.term);
         g->told = g->now;
         g->ops->state(g->ctx, g->told.role, g->told.term, g->told.leader,
                       g->told.ready);
