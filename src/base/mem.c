@@ -6,6 +6,8 @@
  * This is the only file above env that calls malloc and its family. */
 #include "base/mem.h"
 
+#include <malloc.h>
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,4 +66,11 @@ char *mem_strdup(const char *s)
     size_t n = strlen(s) + 1;
 
     return memcpy(mem_alloc(n), s, n);
+}
+
+size_t mem_used(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
 }

@@ -12,6 +12,10 @@ void *mem_realloc(void *p, size_t n);      /* p may be NULL; n > 0 */
 void mem_free(void *p);                    /* p may be NULL */
 char *mem_strdup(const char *s);
 
+/* Bytes that the allocator has handed out and not got back, the whole process's
+ * (glibc's count; walks its arenas, so not for hot paths). */
+size_t mem_used(void);
+
 /* Allocate one zeroed object of type T. */
 #define MEM_NEW(T) ((T *)mem_calloc(1, sizeof(T)))
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -53,6 +54,20 @@ static void on_signal(void *ctx, int signum)
     }
     p->stopping = true;
     node_stop(p->node, on_stopped, p);
+}
+
+/* What INFO says of this process. */
+static void describe_process(struct config *cfg)
+{
+    struct utsname u;
+    ssize_t n = readlink("/proc/self/exe", cfg->executable,
+                         sizeof cfg->executable - 1);
+
+    cfg->executable[n > 0 ? n : 0] = '\0';
+    cfg->process_id = (uint64_t)getpid();
+    if (uname(&u) == 0)
+        snprintf(cfg->os, sizeof cfg->os, "%s %s %s", u.sysname, u.release,
+                 u.machine);
 }
 
 static int run(struct program *p, const struct config *cfg)
@@ -112,6 +127,7 @@ int main(int argc, char **argv)
         printf("kvd: the settings are sound\n");
         break;
     case OPTIONS_RUN:
+        describe_process(&cfg);
         rv = run(&p, &cfg);
         if (rv != 0) {
             fflush(stderr);

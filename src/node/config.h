@@ -34,6 +34,9 @@ struct config {
     char log_file[1024];
     uint64_t log_level; /* enum env_log_level */
     char config_file[1024]; /* where it was read from; "" if none */
+    /* Not settings: what INFO says of the process, filled by the program. */
+    char os[256], executable[1024];
+    uint64_t process_id;
 };
 
 enum config_type {

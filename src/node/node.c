@@ -394,7 +394,6 @@ int node_start(struct env *env, const struct config *cfg,
     n->cfg = *cfg;
     n->fatal = fatal;
     n->fatal_ctx = ctx;
-    n->started_ms = env_now_ms(env);
     rv = open_directory(n, errmsg, len);
     if (rv == 0)
         rv = open_data_dir(n, errmsg, len);

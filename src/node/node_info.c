@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 
 #define VALUE_MAX (CONFIG_STRING_MAX + 1)
 
@@ -121,6 +122,79 @@ static void info_persistence(struct node *n, struct buf *out)
                w.syncs > 0 ? w.sync_usec_total / w.syncs : 0, w.sync_usec_max);
 }
 
+/* The first fields of a small text file of /proc; false where there is none. */
+static bool proc_read(struct node *n, const char *path, char *buf, size_t size)
+{
+    struct env_file *f;
+    size_t got = 0;
+    int rv = env_open(n->env, path, ENV_OPEN_RDONLY, &f);
+
+    if (rv != 0)
+        return false;
+    rv = env_read(n->env, f, 0, buf, size - 1, &got);
+    env_close(n->env, f);
+    buf[rv == 0 ? got : 0] = '\0';
+    return rv == 0;
+}
+
+static void put_bytes(struct buf *out, const char *name, uint64_t bytes)
+{
+    static const char unit[] = "BKMGT";
+    double v = (double)bytes;
+    unsigned u = 0;
+
+    for (; v >= 1024 && u < 4; u++)
+        v /= 1024;
+    buf_printf(out, "%s:%" PRIu64 "\r\n%s_human:%.2f%c\r\n", name, bytes, name,
+               v, unit[u]);
+}
+
+static void info_memory(struct node *n, struct buf *out)
+{
+    uint64_t used = mem_used();
+    uint64_t size, resident, rss = used;
+    char text[256];
+
+    if (proc_read(n, "/proc/self/statm", text, sizeof text) &&
+        sscanf(text, "%" SCNu64 " %" SCNu64, &size, &resident) == 2)
+        rss = resident * NODE_PAGE_BYTES;
+    if (used > n->used_memory_peak)
+        n->used_memory_peak = used;
+    put_bytes(out, "used_memory", used);
+    put_bytes(out, "used_memory_rss", rss);
+    put_bytes(out, "used_memory_peak", n->used_memory_peak);
+    buf_printf(out,
+               "used_memory_dataset:%" PRIu64
+               "\r\nmem_fragmentation_ratio:%.2f\r\n",
+               sum_up(n).bytes, used > 0 ? (double)rss / (double)used : 1.0);
+}
+
+/* Fields 14 and 15 of stat(5): clock ticks, 100 a second on Linux. */
+static void info_cpu(struct node *n, struct buf *out)
+{
+    uint64_t user, sys;
+    char text[1024];
+    const char *p;
+
+    if (!proc_read(n, "/proc/self/stat", text, sizeof text))
+        return;
+    p = strrchr(text, ')');
+    if (p == NULL ||
+        sscanf(p + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64
+               " %" SCNu64, &user, &sys) != 2)
+        return;
+    buf_printf(out, "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\n",
+               (double)sys / 100, (double)user / 100);
+}
+
+static void info_server(struct node *n, struct buf *out)
+{
+    buf_printf(out,
+               "os:%s\r\nprocess_id:%" PRIu64 "\r\nexecutable:%s\r\n",
+               n->cfg.os, n->cfg.process_id, n->cfg.executable);
+}
+
 static void on_info(void *ctx, const char *section, struct buf *out)
 {
     struct node *n = ctx;
@@ -131,8 +205,11 @@ static void on_info(void *ctx, const char *section, struct buf *out)
     } else if (strcmp(section, "persistence") == 0) {
         info_persistence(n, out);
     } else if (strcmp(section, "memory") == 0) {
-        t = sum_up(n);
-        buf_printf(out, "used_memory_dataset:%" PRIu64 "\r\n", t.bytes);
+        info_memory(n, out);
+    } else if (strcmp(section, "cpu") == 0) {
+        info_cpu(n, out);
+    } else if (strcmp(section, "server") == 0) {
+        info_server(n, out);
     } else if (strcmp(section, "stats") == 0) {
         t = sum_up(n);
         buf_printf(out,

@@ -17,6 +17,8 @@
  * the preferred leader must have been connected. */
 #define BALANCE_SCAN_MS 2000u
 #define BALANCE_UP_MS 5000u
+/* Unit of /proc/self/statm on the platforms we build for. */
+#define NODE_PAGE_BYTES 4096u
 /* Handing leadership over while stopping may take this many election timeouts. */
 #define STOP_HANDOVER_ELECTIONS 2u
 
@@ -49,7 +51,7 @@ struct node {
     void *stop_ctx;
     struct env_timer balance_timer;
     uint64_t *peer_up_ms;        /* owned: by directory position; 0: down */
-    uint64_t started_ms;         /* env_now_ms */
+    uint64_t used_memory_peak;   /* bytes, as INFO saw it */
     bool failed;                 /* the log failed: nothing more leaves */
     bool begun;                  /* the mark that the log began is durable */
 };
