@@ -172,6 +172,7 @@ static void open_group(struct member *m)
                             m->id == c->preferred, &ops, m, &m->g, why,
                             sizeof why) != 0)
         FAIL("node %u: %s", m->id, why);
+    sides_open(m->c, m);
     wal_loaded(m->wal);
 }
 
@@ -238,6 +239,7 @@ void cluster_stop(struct cluster *c, unsigned node)
     groupset_close(m->gs);
     m->gs = NULL;
     m->g = NULL;
+    sides_stopped(m);
     links_close(m->links, on_closed, &closed);
     wal_close(m->wal, on_closed, &closed);
     sim_leave(c->sim);
@@ -262,6 +264,7 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
     c->echo = getenv("KV_SCENARIO_SHOW") != NULL;
     c->sim = sim_new(cfg->seed);
     ledger_init(&c->ledger);
+    sides_init(&c->sides, cfg->sides);
     list_init(&c->readings);
     map_init(&c->streams[0]);
     map_init(&c->streams[1]);
@@ -307,6 +310,7 @@ void cluster_free(struct cluster *c)
         mem_free(r);
     }
     ledger_close(&c->ledger);
+    sides_close(&c->sides);
     buf_close(&c->transcript);
     mem_free(c->proposals);
     mem_free(c);
@@ -546,7 +550,7 @@ static bool settled(struct cluster *c, void *ctx)
         if (group_last(m->g) != last || group_applied(m->g) != last)
             return false;
     }
-    return true;
+    return sides_settled(c);
 }
 
 static void check_acked(struct cluster *c)
@@ -586,5 +590,6 @@ void cluster_settle(struct cluster *c)
 
 const char *cluster_violation(const struct cluster *c)
 {
-    return c->ledger.violation[0] == 0 ? NULL : c->ledger.violation;
+    return c->ledger.violation[0] == 0 ? sides_violation(c)
+                                       : c->ledger.violation;
 }

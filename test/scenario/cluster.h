@@ -16,6 +16,7 @@
 #include "group/group_int.h"
 #include "group/group_wire.h"
 #include "scenario/ledger.h"
+#include "scenario/sides.h"
 #include "sim/env_sim.h"
 
 #define CLUSTER_NODES_MAX 5u
@@ -34,6 +35,7 @@
 struct cluster_config {
     uint64_t seed;
     unsigned nodes;
+    unsigned sides;           /* further groups, up to SIDES_MAX */
     unsigned preferred;       /* leads at first; 0: nobody in particular */
     unsigned election_ms, heartbeat_ms;
     unsigned inflight_entries;
@@ -60,6 +62,7 @@ struct member {
     struct links *links;
     struct groupset *gs;
     struct group *g;
+    struct side side[SIDES_MAX]; /* further groups */
     bool wal_failed;
     uint64_t lives;
     struct seen seen;
@@ -100,6 +103,7 @@ struct cluster {
     struct sim *sim;
     struct member node[CLUSTER_NODES_MAX + 1]; /* [0] unused */
     struct ledger ledger;
+    struct sides sides;
     struct buf transcript;
     bool echo;                /* KV_SCENARIO_SHOW is set: to stdout, too */
     struct proposal *proposals; /* owned */

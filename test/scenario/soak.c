@@ -62,6 +62,7 @@ static void soak_propose(struct soak *s)
                             sizeof name + below(s, PAYLOAD_MAX)) == 0)
             s->n_taken++;
     }
+    sides_propose(s->c, sizeof(uint64_t) + below(s, PAYLOAD_MAX));
 }
 
 static void soak_read(struct soak *s)
@@ -183,6 +184,7 @@ struct cluster *scenario_soak(uint64_t seed)
     cfg.seed = seed;
     cfg.nodes = below(&s, 3) == 0 ? 5 : 3;
     cfg.preferred = below(&s, 4);
+    cfg.sides = below(&s, SIDES_MAX + 1);
     cfg.segment_bytes = 64u << 10 << below(&s, 4);
     cfg.tail_bytes = 16u << 10 << below(&s, 8);
     cfg.ae_bytes = 1u << below(&s, 18);

@@ -321,6 +321,7 @@ void watch_started(struct member *m)
 void watch_stopped(struct member *m)
 {
     m->lives++;
+    sides_stopped(m);
     m->env = NULL;
     m->wal = NULL;
     m->links = NULL;
@@ -439,7 +440,7 @@ void watch_wire(void *ctx, uint64_t stream, unsigned from, unsigned to,
 
     buf_put_slice(b, bytes);
     while ((rv = frame_decode(buf_slice(b), &head, &payload, &used)) == 0) {
-        if (head.kind == FRAME_RAFT) {
+        if (head.kind == FRAME_RAFT && head.group == CLUSTER_GROUP) {
             rv = wire_decode(from, payload, &w);
             ASSERT(rv == 0);
             if (!delivered)
