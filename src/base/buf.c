@@ -52,11 +52,9 @@ void buf_clear(struct buf *b)
     b->len = 0;
 }
 
-/* Move what is held into a new allocation of cap bytes. */
-static void buf_move(struct buf *b, size_t cap)
+/* Move what is held into `base`, a new allocation of cap bytes. */
+static void buf_move(struct buf *b, uint8_t *base, size_t cap)
 {
-    uint8_t *base = mem_alloc(cap);
-
     ASSERT(b->len <= cap);
     if (b->len > 0)
         memcpy(base, b->base + b->head, b->len);
@@ -66,11 +64,14 @@ static void buf_move(struct buf *b, size_t cap)
     b->cap = cap;
 }
 
-void buf_reserve(struct buf *b, size_t n)
+/* Find room for n more bytes in what is allocated, or say with *ret_cap (else 0)
+ * how much to allocate. */
+static void buf_plan(struct buf *b, size_t n, size_t *ret_cap)
 {
     size_t cap;
 
     buf_check(b);
+    *ret_cap = 0;
     if (n <= b->cap - b->head - b->len)
         return;
     if (n <= b->cap - b->len && b->head >= b->cap / 2) {
@@ -78,13 +79,36 @@ void buf_reserve(struct buf *b, size_t n)
         b->head = 0;
         return;
     }
-    ASSERT(n <= SIZE_MAX / 2 - b->len);
+    ASSERT(n <= SIZE_MAX / 4 - b->len);
     cap = b->cap < BUF_CAP_MIN ? BUF_CAP_MIN : b->cap;
     while (cap < b->len + n)
         cap *= 2;
     if (cap == b->cap)
         cap *= 2; /* the room exists but is at the front: keep it amortised */
-    buf_move(b, cap);
+    *ret_cap = cap;
+}
+
+void buf_reserve(struct buf *b, size_t n)
+{
+    size_t cap;
+
+    buf_plan(b, n, &cap);
+    if (cap > 0)
+        buf_move(b, mem_alloc(cap), cap);
+}
+
+bool buf_try_reserve(struct buf *b, size_t n)
+{
+    uint8_t *base;
+    size_t cap;
+
+    buf_plan(b, n, &cap);
+    if (cap == 0)
+        return true;
+    base = mem_try_alloc(cap);
+    if (base != NULL)
+        buf_move(b, base, cap);
+    return base != NULL;
 }
 
 uint8_t *buf_grow(struct buf *b, size_t n)
@@ -158,7 +182,7 @@ void buf_shrink(struct buf *b, size_t keep)
     if (want == 0)
         buf_close(b);
     else
-        buf_move(b, want);
+        buf_move(b, mem_alloc(want), want);
 }
 
 void buf_put_u8(struct buf *b, uint8_t v)

@@ -2,6 +2,7 @@
 #ifndef KV_BASE_BUF_H
 #define KV_BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@ void buf_init(struct buf *b);
 void buf_close(struct buf *b);              /* frees; b is as after buf_init */
 void buf_clear(struct buf *b);              /* len = 0, keeps the memory */
 void buf_reserve(struct buf *b, size_t n);  /* room for n more bytes */
+/* The same, but false where buf_reserve would end the process for want of memory;
+ * b is then unchanged.  For libkv, which must not end somebody else's program. */
+bool buf_try_reserve(struct buf *b, size_t n);
 /* Room for n bytes at the end, counted as held; the caller fills them. The
  * pointer is valid until the next call on b. */
 uint8_t *buf_grow(struct buf *b, size_t n);

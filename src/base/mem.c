@@ -32,6 +32,12 @@ void *mem_alloc(size_t n)
     return p;
 }
 
+void *mem_try_alloc(size_t n)
+{
+    ASSERT(n > 0);
+    return malloc(n);
+}
+
 void *mem_calloc(size_t count, size_t n)
 {
     void *p;

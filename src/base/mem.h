@@ -7,6 +7,8 @@
 #include <stddef.h>
 
 void *mem_alloc(size_t n);                 /* uninitialised; n > 0 */
+/* The same, but NULL when there is none: for libkv, a guest in other programs. */
+void *mem_try_alloc(size_t n);
 void *mem_calloc(size_t count, size_t n);  /* zeroed; checks overflow */
 void *mem_realloc(void *p, size_t n);      /* p may be NULL; n > 0 */
 void mem_free(void *p);                    /* p may be NULL */
