@@ -2,11 +2,17 @@
  *
  * A client knows several endpoints and talks to one of them at a time; any node
  * serves any request.  When the connection fails it goes on to the next
- * endpoint.  Calls block, at most timeout_ms.
+ * endpoint.  Calls block, at most timeout_ms, connecting included; only the
+ * look-up of a host name, which is the system's, may take longer.
  *
- * What a failure means: KV_CLIENT_EUNKNOWN and KV_CLIENT_ETIMEOUT: a write may or
- * may not have happened; KV_CLIENT_EDOWN, EBUSY, ECONNECT: surely not executed.
- * Reads are repeated on the next endpoint by themselves; writes never are.
+ * What a failure means for a write: ECONNECT, EDOWN, EBUSY: surely not executed;
+ * EREPLY: refused, with the reason in kv_error; EUNKNOWN, ETIMEOUT, EPROTO,
+ * ENOMEM: it may or may not have happened.  EINVAL: nothing was sent.
+ * Reads are repeated on the next endpoint by themselves, writes only when the
+ * broken connection cannot have carried the whole command.
+ *
+ * After a failure other than an error reply the connection is dropped, and with
+ * it the replies to whatever was pipelined on it.
  *
  * Threads: one client, one thread at a time.  Memory: replies belong to the
  * caller and are freed by kv_reply_free. */
@@ -57,8 +63,9 @@ struct kv_reply {
     size_t elements;
 };
 
-/* endpoints: "host:port,host:port,..." (default port 6379).  Connects at the
- * first call. */
+/* endpoints: "host:port,host:port,..." ("host", "[v6]" and "[v6]:port" too; the
+ * default port is 6379).  Connects at the first call.  KV_CLIENT_EINVAL,
+ * KV_CLIENT_ENOMEM. */
 KV_API int kv_open(const char *endpoints, unsigned timeout_ms,
                    struct kv_client **ret);
 KV_API void kv_close(struct kv_client *c); /* c may be NULL */
@@ -97,7 +104,9 @@ KV_API int kv_revision(struct kv_client *c, const char *key, size_t key_len,
 KV_API void kv_free(void *p);
 
 /* Pipelining: append without waiting, then take the replies in order.  An error
- * reply is a reply here (type KV_REPLY_ERROR). */
+ * reply is a reply here (type KV_REPLY_ERROR).  Nothing is ever repeated: when
+ * kv_take fails, all replies still to come are lost, and what was appended may or
+ * may not have been executed (KV_CLIENT_ECONNECT: none of it was). */
 KV_API int kv_append(struct kv_client *c, int argc, const char *const *argv,
                      const size_t *lens);
 KV_API int kv_take(struct kv_client *c, struct kv_reply **ret);

@@ -1,9 +1,9 @@
 /* libkv: opening, errors, and running a command.
  *
- * A command is sent whole, then its reply is read.  When the connection breaks, a
- * read-only command goes on to the next endpoint, once per endpoint; a write is
- * repeated only if not one byte of it can have been executed: the connection
- * failed before it was sent whole. */
+ * A command is sent whole, then its reply is read, all within one deadline.  When
+ * the connection breaks, a read-only command goes on to the next endpoint, once
+ * per endpoint; a write is repeated only if it cannot have been executed: the
+ * connection failed before the last byte of it was sent. */
 #include "client/client_int.h"
 
 #include <stdarg.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLIENT_DEFAULT_PORT "6379"
 #define CLIENT_ARGS_MAX 1048576
+#define CLIENT_ARG_HEAD_BYTES 32u /* "$length" and line ends, at most */
 
 int client__fail(struct kv_client *c, int status, const char *fmt, ...)
 {
@@ -62,70 +62,10 @@ const char *kv_endpoint(const struct kv_client *c)
     return c->fd >= 0 ? c->endpoints[c->at].name : "";
 }
 
-/* One "host", "host:port", "[v6]" or "[v6]:port". */
-static bool endpoint_parse(const char *s, size_t n, struct client_endpoint *e)
-{
-    const char *host = s, *port = NULL, *end = s + n;
-    const char *host_end = end;
-    const char *colon;
-
-    if (n > 0 && s[0] == '[') {
-        host = s + 1;
-        host_end = memchr(host, ']', (size_t)(end - host));
-        if (host_end == NULL)
-            return false;
-        if (host_end + 1 < end) {
-            if (host_end[1] != ':')
-                return false;
-            port = host_end + 2;
-        }
-    } else {
-        colon = memchr(s, ':', n);
-        if (colon != NULL) {
-            host_end = colon;
-            port = colon + 1;
-        }
-    }
-    if (host_end == host || (size_t)(host_end - host) >= sizeof e->host)
-        return false;
-    if (port != NULL && ((size_t)(end - port) >= sizeof e->port || port == end))
-        return false;
-    for (const char *p = port; p != NULL && p < end; p++)
-        if (*p < '0' || *p > '9')
-            return false;
-    snprintf(e->host, sizeof e->host, "%.*s", (int)(host_end - host), host);
-    if (port != NULL)
-        snprintf(e->port, sizeof e->port, "%.*s", (int)(end - port), port);
-    else
-        snprintf(e->port, sizeof e->port, "%s", CLIENT_DEFAULT_PORT);
-    snprintf(e->name, sizeof e->name, "%s:%s", e->host, e->port);
-    return true;
-}
-
-static bool endpoints_parse(struct kv_client *c, const char *s)
-{
-    for (;;) {
-        size_t n = strcspn(s, ",");
-        struct client_endpoint *p;
-
-        if (c->n == CLIENT_ENDPOINTS_MAX)
-            return false;
-        p = realloc(c->endpoints, (c->n + 1) * sizeof *p);
-        if (p == NULL)
-            return false;
-        c->endpoints = p;
-        if (!endpoint_parse(s, n, &c->endpoints[c->n]))
-            return false;
-        c->n++;
-        if (s[n] == '\0')
-            return true;
-        s += n + 1;
-    }
-}
-
 int kv_open(const char *endpoints, unsigned timeout_ms, struct kv_client **ret)
 {
     struct kv_client *c;
+    int rv;
 
     if (endpoints == NULL || endpoints[0] == '\0' || timeout_ms == 0)
         return KV_CLIENT_EINVAL;
@@ -136,9 +76,10 @@ int kv_open(const char *endpoints, unsigned timeout_ms, struct kv_client **ret)
     c->timeout_ms = timeout_ms;
     buf_init(&c->in);
     buf_init(&c->out);
-    if (!endpoints_parse(c, endpoints)) {
+    rv = client__parse_endpoints(c, endpoints);
+    if (rv != 0) {
         kv_close(c);
-        return KV_CLIENT_EINVAL;
+        return rv;
     }
     *ret = c;
     return 0;
@@ -161,18 +102,36 @@ void kv_free(void *p)
     free(p);
 }
 
+/* Append one request to c->out. */
 static int encode(struct kv_client *c, int argc, const char *const *argv,
                   const size_t *lens)
 {
+    size_t bytes = CLIENT_ARG_HEAD_BYTES;
     struct slice *args;
 
     if (argc <= 0 || argc > CLIENT_ARGS_MAX)
-        return client__fail(c, KV_CLIENT_EINVAL, "%d arguments", argc);
+        return client__fail(c, KV_CLIENT_EINVAL, "%d arguments (1 to %d)", argc,
+                            CLIENT_ARGS_MAX);
     args = malloc((size_t)argc * sizeof *args);
     if (args == NULL)
         return client__fail(c, KV_CLIENT_ENOMEM, "out of memory");
-    for (int i = 0; i < argc; i++)
-        args[i] = slice_make(argv[i], lens != NULL ? lens[i] : strlen(argv[i]));
+    for (int i = 0; i < argc; i++) {
+        size_t n = lens != NULL ? lens[i] : strlen(argv[i]);
+
+        if (n > CLIENT_REQUEST_BYTES_MAX ||
+            bytes + n > CLIENT_REQUEST_BYTES_MAX - c->out.len) {
+            free(args);
+            return client__fail(c, KV_CLIENT_EINVAL,
+                                "more than %u bytes of requests not yet sent",
+                                CLIENT_REQUEST_BYTES_MAX);
+        }
+        bytes += n + CLIENT_ARG_HEAD_BYTES;
+        args[i] = slice_make(argv[i], n);
+    }
+    if (!buf_try_reserve(&c->out, bytes)) {
+        free(args);
+        return client__fail(c, KV_CLIENT_ENOMEM, "out of memory");
+    }
     resp_request_encode(&c->out, args, (uint32_t)argc);
     free(args);
     return 0;
@@ -200,28 +159,23 @@ static int reply_status(struct kv_client *c, const struct kv_reply *r)
     return client__fail(c, status, "%s", r->str);
 }
 
-/* One try on one connection. *ret_sent: the server may have the whole command. */
+/* One try on the connection there is.  *ret_sent: the server may have the whole
+ * command. */
 static int try_once(struct kv_client *c, int argc, const char *const *argv,
-                    const size_t *lens, bool *ret_sent, struct kv_reply **ret)
+                    const size_t *lens, uint64_t deadline_ms, bool *ret_sent,
+                    struct kv_reply **ret)
 {
-    uint64_t deadline;
-    int rv;
+    int rv = encode(c, argc, argv, lens);
 
     *ret_sent = false;
-    if (c->fd < 0) {
-        rv = client__connect(c);
-        if (rv != 0)
-            return rv;
-    }
-    deadline = client__now_ms() + c->timeout_ms;
-    rv = encode(c, argc, argv, lens);
     if (rv != 0)
         return rv;
-    rv = client__send(c, deadline);
+    rv = client__send(c, deadline_ms);
     if (rv == 0) {
         *ret_sent = true;
-        rv = client__read_reply(c, deadline, ret);
+        rv = client__read_reply(c, deadline_ms, ret);
     }
+    c->sent = false;
     if (rv != 0)
         client__drop(c);
     return rv;
@@ -230,6 +184,7 @@ static int try_once(struct kv_client *c, int argc, const char *const *argv,
 int kv_command(struct kv_client *c, int argc, const char *const *argv,
                const size_t *lens, int read_only, struct kv_reply **ret)
 {
+    uint64_t deadline = client__now_ms() + c->timeout_ms;
     struct kv_reply *r = NULL;
     bool sent = false;
     int rv = KV_CLIENT_ECONNECT;
@@ -238,13 +193,15 @@ int kv_command(struct kv_client *c, int argc, const char *const *argv,
         return client__fail(c, KV_CLIENT_EINVAL,
                             "%u pipelined replies are still to be taken",
                             c->pending);
-    for (unsigned i = 0; i <= c->n; i++) {
-        rv = try_once(c, argc, argv, lens, &sent, &r);
-        if (rv != KV_CLIENT_ECONNECT || (sent && !read_only))
-            break;
+    /* The connection there is, then each endpoint once. */
+    for (unsigned i = 0; i <= c->n && rv == KV_CLIENT_ECONNECT; i++) {
+        rv = client__connect(c, deadline);
+        if (rv != 0)
+            return rv;
+        rv = try_once(c, argc, argv, lens, deadline, &sent, &r);
+        if (rv == KV_CLIENT_ECONNECT && sent && !read_only)
+            rv = KV_CLIENT_EUNKNOWN;
     }
-    if (rv == KV_CLIENT_ECONNECT && sent && !read_only)
-        rv = KV_CLIENT_EUNKNOWN;
     if (rv != 0)
         return rv;
     if (r->type == KV_REPLY_ERROR) {
@@ -261,8 +218,8 @@ int kv_append(struct kv_client *c, int argc, const char *const *argv,
 {
     int rv;
 
-    if (c->fd < 0) {
-        rv = client__connect(c);
+    if (c->pending == 0) {
+        rv = client__connect(c, client__now_ms() + c->timeout_ms);
         if (rv != 0)
             return rv;
     }
@@ -282,9 +239,12 @@ int kv_take(struct kv_client *c, struct kv_reply **ret)
     rv = client__send(c, deadline);
     if (rv == 0)
         rv = client__read_reply(c, deadline, ret);
-    if (rv != 0)
+    if (rv != 0) {
+        if (rv == KV_CLIENT_ECONNECT && c->sent)
+            rv = KV_CLIENT_EUNKNOWN;
         client__drop(c);
-    else
-        c->pending--;
+    } else if (--c->pending == 0) {
+        c->sent = false;
+    }
     return rv;
 }

@@ -45,9 +45,12 @@ int kv_put(struct kv_client *c, const char *key, size_t key_len,
 
     lens[4] = (size_t)snprintf(ttl, sizeof ttl, "%" PRIu64, ttl_ms);
     rv = kv_command(c, ttl_ms != 0 ? 5 : 3, argv, lens, 0, &r);
-    if (rv == 0)
-        kv_reply_free(r);
-    return rv;
+    if (rv != 0)
+        return rv;
+    if (r->type != KV_REPLY_STATUS)
+        return wrong_type(c, r, "SET");
+    kv_reply_free(r);
+    return 0;
 }
 
 int kv_del(struct kv_client *c, const char *key, size_t key_len,
@@ -81,7 +84,9 @@ int kv_put_if_revision(struct kv_client *c, const char *key, size_t key_len,
     rv = kv_command(c, 5, argv, lens, 0, &r);
     if (rv != 0)
         return rv;
-    *ret_done = r->type != KV_REPLY_NIL;
+    if (r->type != KV_REPLY_STATUS && r->type != KV_REPLY_NIL)
+        return wrong_type(c, r, "SET");
+    *ret_done = r->type == KV_REPLY_STATUS;
     kv_reply_free(r);
     return 0;
 }
