@@ -115,13 +115,12 @@ static void read_replica(struct cluster_view *v, struct view_node *n,
                          unsigned shard, const char *p)
 {
     struct view_replica *r = &n->shards[shard];
-    char role[16];
     size_t len;
     const char *replicas = field(p, "replicas", &len);
 
-    field_text(p, "role", role, sizeof role);
+    field_text(p, "role", r->role, sizeof r->role);
     r->present = true;
-    r->leader = strcmp(role, "leader") == 0;
+    r->leader = strcmp(r->role, "leader") == 0;
     r->ready = field_number(p, "ready") != 0;
     r->knows = field_number(p, "leader");
     r->term = field_number(p, "term");

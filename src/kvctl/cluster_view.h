@@ -14,6 +14,7 @@
 /* One shard as one node sees it. */
 struct view_replica {
     bool present;      /* the node has a replica */
+    char role[16];     /* leader, follower, candidate */
     bool leader, ready;
     uint64_t knows;    /* leader it knows of; 0: none */
     uint64_t term, last, commit, applied, keys;

@@ -17,6 +17,10 @@
 
 #define BENCH_CLIENTS_MAX 4096u
 #define BENCH_VALUE_MAX (16u << 20)
+#define BENCH_REQUESTS_MAX 1000000000000ull
+#define BENCH_PIPELINE_MAX 10000u
+#define BENCH_RATE_MAX 1000000000ull
+#define BENCH_ERRORS_MAX 100u /* of a thread before its first reply */
 
 struct bench {
     const struct kvctl *k;
@@ -35,17 +39,9 @@ struct bench_thread {
     char error[512];         /* the first */
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static void wait_until(uint64_t us)
 {
-    uint64_t now = now_us();
+    uint64_t now = kvctl_now_us();
 
     if (now < us) {
         const struct timespec t = { .tv_sec = (time_t)((us - now) / 1000000),
@@ -98,7 +94,7 @@ static void round_trip(struct bench_thread *t, struct kv_client *c,
         if (r->type == KV_REPLY_ERROR)
             note_error(t, r->str);
         else
-            stat_hist_add(&t->hist, now_us() - due);
+            stat_hist_add(&t->hist, kvctl_now_us() - due);
         kv_reply_free(r);
     }
 }
@@ -118,64 +114,74 @@ static void *thread_main(void *arg)
     for (uint64_t done = 0; done < t->requests; done += b->pipeline) {
         uint64_t left = t->requests - done;
         uint64_t depth = left < b->pipeline ? left : b->pipeline;
-        uint64_t due = now_us();
+        uint64_t due = kvctl_now_us();
 
         if (b->rate > 0) {
             due = b->start_us + (done * b->clients + t->id) * 1000000 / b->rate;
             wait_until(due);
         }
         round_trip(t, c, &rng, depth, due);
-        if (t->errors > 100 && t->hist.count == 0)
+        if (t->errors > BENCH_ERRORS_MAX && t->hist.count == 0)
             break; /* nothing works: do not go on for ever */
     }
     kv_close(c);
     return NULL;
 }
 
-static const struct bench_option {
-    const char *name;
-    size_t offset;
-    unsigned long long min, max;
-    const char *meaning;
-} options[] = {
-    { "--clients", offsetof(struct bench, clients), 1, BENCH_CLIENTS_MAX,
-      "connections [50]" },
-    { "--requests", offsetof(struct bench, requests), 1, 1000000000000ull,
-      "requests in all [100000]" },
-    { "--size", offsetof(struct bench, size), 0, BENCH_VALUE_MAX,
-      "bytes of a value [64]" },
-    { "--keys", offsetof(struct bench, keys), 1, 1000000000000ull,
-      "different keys [100000]" },
-    { "--pipeline", offsetof(struct bench, pipeline), 1, 10000,
-      "requests sent before replies are read [1]" },
-    { "--gets", offsetof(struct bench, gets), 0, 100,
-      "percent of GET, the rest is SET [0]" },
-    { "--rate", offsetof(struct bench, rate), 0, 1000000000ull,
-      "requests a second in all, open loop; 0: closed loop [0]" },
-};
-
 static int bench_help(void)
 {
-    printf("Usage: kvctl [OPTION]... bench [OPTION NUMBER]...\n\n");
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-        printf("  %-11s %s\n", options[i].name, options[i].meaning);
+    printf("Usage: kvctl [OPTION]... bench [OPTION NUMBER]...\n\n"
+           "  --clients   connections [50]\n"
+           "  --requests  requests in all [100000]\n"
+           "  --size      bytes of a value [64]\n"
+           "  --keys      different keys, bench:* [100000]\n"
+           "  --pipeline  requests sent before replies are read [1]\n"
+           "  --gets      percent of GET, the rest is SET [0]\n"
+           "  --rate      requests a second in all, open loop; 0: closed loop "
+           "[0]\n");
     return EXIT_OK;
 }
 
-static bool bench_parse(struct bench *b, int argc, char **argv)
+static int bench_parse(struct kvctl *k, struct bench *b, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i += 2) {
-        size_t o = 0, n = sizeof options / sizeof options[0];
+    const struct kvctl_option options[] = {
+        { "--clients", NULL, 1, BENCH_CLIENTS_MAX, &b->clients },
+        { "--requests", NULL, 1, BENCH_REQUESTS_MAX, &b->requests },
+        { "--size", NULL, 0, BENCH_VALUE_MAX, &b->size },
+        { "--keys", NULL, 1, BENCH_REQUESTS_MAX, &b->keys },
+        { "--pipeline", NULL, 1, BENCH_PIPELINE_MAX, &b->pipeline },
+        { "--gets", NULL, 0, 100, &b->gets },
+        { "--rate", NULL, 0, BENCH_RATE_MAX, &b->rate },
+        { NULL, NULL, 0, 0, NULL },
+    };
 
-        while (o < n && strcmp(options[o].name, argv[i]) != 0)
-            o++;
-        if (o == n || i + 1 >= argc ||
-            !kvctl_number(argv[i + 1], options[o].min, options[o].max,
-                          (unsigned long long *)(void *)((char *)b +
-                                                         options[o].offset)))
-            return false;
-    }
-    return true;
+    return kvctl_parse(k, argc, argv, options, 0, 0);
+}
+
+static json_t *report_json(const struct stat_hist *all, uint64_t errors,
+                           double seconds)
+{
+    return json_pack("{s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "requests",
+                     (json_int_t)all->count, "errors", (json_int_t)errors,
+                     "seconds", seconds, "per_second",
+                     (double)all->count / seconds, "p50_us",
+                     (json_int_t)stat_hist_quantile(all, 0.5), "p99_us",
+                     (json_int_t)stat_hist_quantile(all, 0.99), "p999_us",
+                     (json_int_t)stat_hist_quantile(all, 0.999), "max_us",
+                     (json_int_t)all->max);
+}
+
+static void print_report(const struct bench *b, const struct stat_hist *all,
+                         uint64_t errors, double seconds)
+{
+    printf("%llu clients, pipeline %llu, %llu-byte values, %llu%% GET\n"
+           "%" PRIu64 " replies in %.2f s: %.0f/s, %" PRIu64 " errors\n"
+           "latency us: p50 %" PRIu64 ", p99 %" PRIu64 ", p99.9 %" PRIu64
+           ", max %" PRIu64 "\n",
+           b->clients, b->pipeline, b->size, b->gets, all->count, seconds,
+           (double)all->count / seconds, errors, stat_hist_quantile(all, 0.5),
+           stat_hist_quantile(all, 0.99), stat_hist_quantile(all, 0.999),
+           all->max);
 }
 
 static int report(struct kvctl *k, const struct bench *b,
@@ -184,6 +190,7 @@ static int report(struct kvctl *k, const struct bench *b,
     static struct stat_hist all;
     uint64_t errors = 0;
     const char *error = "";
+    int status;
 
     for (unsigned i = 0; i < b->clients; i++) {
         stat_hist_merge(&all, &threads[i].hist);
@@ -191,31 +198,40 @@ static int report(struct kvctl *k, const struct bench *b,
         if (error[0] == '\0')
             error = threads[i].error;
     }
-    if (k->json) {
-        json_t *o = json_pack(
-            "{s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "requests",
-            (json_int_t)all.count, "errors", (json_int_t)errors, "seconds",
-            seconds, "per_second", (double)all.count / seconds, "p50_us",
-            (json_int_t)stat_hist_quantile(&all, 0.5), "p99_us",
-            (json_int_t)stat_hist_quantile(&all, 0.99), "p999_us",
-            (json_int_t)stat_hist_quantile(&all, 0.999), "max_us",
-            (json_int_t)all.max);
-        json_dumpf(o, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(o);
-    } else {
-        printf("%llu clients, pipeline %llu, %llu-byte values, %llu%% GET\n"
-               "%" PRIu64 " replies in %.2f s: %.0f/s, %" PRIu64 " errors\n"
-               "latency us: p50 %" PRIu64 ", p99 %" PRIu64 ", p99.9 %" PRIu64
-               ", max %" PRIu64 "\n",
-               b->clients, b->pipeline, b->size, b->gets, all.count, seconds,
-               (double)all.count / seconds, errors,
-               stat_hist_quantile(&all, 0.5), stat_hist_quantile(&all, 0.99),
-               stat_hist_quantile(&all, 0.999), all.max);
-    }
+    status = errors == 0 ? EXIT_OK : EXIT_REPLY;
+    if (k->json)
+        status = kvctl_print_json(report_json(&all, errors, seconds), status);
+    else
+        print_report(b, &all, errors, seconds);
     if (errors > 0)
         fprintf(stderr, "kvctl: bench: first error: %s\n", error);
-    return errors == 0 ? EXIT_OK : EXIT_REPLY;
+    return status;
+}
+
+static int run_threads(struct kvctl *k, struct bench *b,
+                       struct bench_thread *t)
+{
+    unsigned started = 0;
+    int status;
+
+    b->start_us = kvctl_now_us();
+    for (; started < b->clients; started++) {
+        t[started].b = b;
+        t[started].id = started;
+        t[started].requests = b->requests / b->clients +
+                              (started < b->requests % b->clients);
+        if (pthread_create(&t[started].thread, NULL, thread_main,
+                           &t[started]) != 0)
+            break;
+    }
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(t[i].thread, NULL);
+    status = report(k, b, t, (double)(kvctl_now_us() - b->start_us) / 1e6);
+    if (started == b->clients)
+        return status;
+    fprintf(stderr, "kvctl: bench: only %u of %llu threads could be started\n",
+            started, b->clients);
+    return EXIT_REPLY;
 }
 
 int cmd_bench(struct kvctl *k, int argc, char **argv)
@@ -223,37 +239,20 @@ int cmd_bench(struct kvctl *k, int argc, char **argv)
     struct bench b = { .k = k, .clients = 50, .requests = 100000, .size = 64,
                        .keys = 100000, .pipeline = 1 };
     struct bench_thread *t;
-    unsigned started = 0;
-    int status;
+    int status = EXIT_REPLY;
 
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+    if (k->help)
         return bench_help();
-    if (!bench_parse(&b, argc, argv))
-        return kvctl_usage("bench", "options with a number are expected (see "
-                                    "bench --help)");
+    if (bench_parse(k, &b, argc, argv) < 0)
+        return EXIT_BAD_USAGE;
     b.value = malloc(b.size + 1);
     t = calloc(b.clients, sizeof *t);
-    if (b.value == NULL || t == NULL) {
+    if (b.value != NULL && t != NULL) {
+        memset(b.value, 'v', b.size + 1);
+        status = run_threads(k, &b, t);
+    } else {
         fprintf(stderr, "kvctl: bench: out of memory\n");
-        return EXIT_REPLY;
     }
-    memset(b.value, 'v', b.size + 1);
-    b.start_us = now_us();
-    for (; started < b.clients; started++) {
-        t[started].b = &b;
-        t[started].id = started;
-        t[started].requests = b.requests / b.clients +
-                              (started < b.requests % b.clients);
-        if (pthread_create(&t[started].thread, NULL, thread_main,
-                           &t[started]) != 0)
-            break;
-    }
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(t[i].thread, NULL);
-    if (started < b.clients)
-        fprintf(stderr, "kvctl: bench: only %u of %llu threads\n", started,
-                b.clients);
-    status = report(k, &b, t, (double)(now_us() - b.start_us) / 1e6);
     free(b.value);
     free(t);
     return status;

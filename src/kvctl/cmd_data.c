@@ -1,80 +1,75 @@
-/* kvctl get, put, del, ping. */
+/* kvctl get, put, del, ping.
+ *
+ * A key or value that is no UTF-8 is {"hex": "..."} in JSON, which has no other
+ * way to tell bytes.  del sends its keys in commands of DEL_KEYS_PER_COMMAND: it is
+ * not atomic over shards anyway. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kvctl/kvctl.h"
 
 #define STDIN_BYTES_MAX (16u << 20) /* the server's value limit */
+#define TTL_S_MAX (1ull << 40)
+#define REVISION_MAX (1ull << 62)
+#define DEL_KEYS_PER_COMMAND 1000   /* far below the server's client.args */
+#define ARGS_NO_LIMIT 1000000000
 
-/* Print obj on one line and drop it. */
-static void print_json(json_t *obj)
+static json_t *json_key(const char *key)
 {
-    json_dumpf(obj, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-    putchar('\n');
-    json_decref(obj);
-}
-
-/* A JSON string if s is UTF-8, else {"hex": ...}. */
-static json_t *json_bytes(const char *s, size_t n)
-{
-    json_t *str = json_stringn(s, n);
-    char *hex;
-
-    if (str != NULL)
-        return str;
-    hex = malloc(2 * n + 1);
-    if (hex == NULL)
-        return json_null();
-    for (size_t i = 0; i < n; i++)
-        snprintf(hex + 2 * i, 3, "%02x", (unsigned char)s[i]);
-    str = json_pack("{s:s}", "hex", hex);
-    free(hex);
-    return str;
+    return kvctl_json_bytes(key, strlen(key));
 }
 
 static int get_revision(struct kvctl *k, const char *key)
 {
     uint64_t rev;
     int rv = kv_revision(k->client, key, strlen(key), &rev);
+    int status;
 
     if (rv != 0)
-        return kvctl_fail(k, "get", rv);
+        return kvctl_fail(k, "get", rv, false);
+    status = rev != 0 ? EXIT_OK : EXIT_NOT_FOUND;
     if (k->json)
-        print_json(json_pack("{s:s, s:I}", "key", key, "revision",
-                             (json_int_t)rev));
-    else if (rev != 0)
+        return kvctl_print_json(json_pack("{s:o, s:I}", "key", json_key(key),
+                                          "revision", (json_int_t)rev),
+                                status);
+    if (rev != 0)
         printf("%llu\n", (unsigned long long)rev);
-    return rev != 0 ? EXIT_OK : EXIT_NOT_FOUND;
+    else
+        fprintf(stderr, "kvctl: get: no such key: %s\n", key);
+    return status;
 }
 
 int cmd_get(struct kvctl *k, int argc, char **argv)
 {
-    bool rev = argc == 3 && strcmp(argv[2], "--rev") == 0;
+    bool rev = false;
+    const struct kvctl_option options[] = { { "--rev", &rev, 0, 0, NULL },
+                                            { NULL, NULL, 0, 0, NULL } };
     char *value;
     size_t len;
     int rv;
 
-    if (argc != 2 && !rev)
-        return kvctl_usage("get", "one KEY is expected");
+    if (kvctl_parse(k, argc, argv, options, 1, 1) < 0)
+        return EXIT_BAD_USAGE;
     if (rev)
         return get_revision(k, argv[1]);
     rv = kv_get(k->client, argv[1], strlen(argv[1]), &value, &len);
     if (rv != 0)
-        return kvctl_fail(k, "get", rv);
+        return kvctl_fail(k, "get", rv, false);
+    rv = value != NULL ? EXIT_OK : EXIT_NOT_FOUND;
     if (k->json) {
-        print_json(json_pack("{s:s, s:o}", "key", argv[1], "value",
-                             value != NULL ? json_bytes(value, len)
-                                           : json_null()));
+        rv = kvctl_print_json(
+            json_pack("{s:o, s:o}", "key", json_key(argv[1]), "value",
+                      value != NULL ? kvctl_json_bytes(value, len)
+                                    : json_null()),
+            rv);
     } else if (value != NULL) {
         fwrite(value, 1, len, stdout);
         putchar('\n');
     } else {
         fprintf(stderr, "kvctl: get: no such key: %s\n", argv[1]);
     }
-    rv = value != NULL ? EXIT_OK : EXIT_NOT_FOUND;
     kv_free(value);
     return rv;
 }
@@ -82,7 +77,7 @@ int cmd_get(struct kvctl *k, int argc, char **argv)
 /* All of standard input, or NULL (said why).  Free with free. */
 static char *read_stdin(size_t *ret_len)
 {
-    size_t n = 0, cap = 4096;
+    size_t n = 0, cap = 65536;
     char *p = malloc(cap);
 
     while (p != NULL) {
@@ -118,146 +113,151 @@ static char *read_stdin(size_t *ret_len)
     return p;
 }
 
-struct put_options {
-    unsigned long long ttl_s, rev;
-    bool has_ttl, has_rev;
-};
-
-static bool put_parse(int argc, char **argv, struct put_options *o)
-{
-    for (int i = 3; i < argc; i += 2) {
-        if (i + 1 >= argc)
-            return false;
-        if (strcmp(argv[i], "--ttl") == 0)
-            o->has_ttl = kvctl_number(argv[i + 1], 1, 1ull << 40, &o->ttl_s);
-        else if (strcmp(argv[i], "--if-rev") == 0)
-            o->has_rev = kvctl_number(argv[i + 1], 0, 1ull << 62, &o->rev);
-        else
-            return false;
-        if (!o->has_ttl && !o->has_rev)
-            return false;
-    }
-    return !(o->has_ttl && o->has_rev);
-}
-
 int cmd_put(struct kvctl *k, int argc, char **argv)
 {
-    struct put_options o = { .has_ttl = false };
+    unsigned long long ttl_s = 0, rev = 0;
+    bool has_ttl = false, has_rev = false;
+    const struct kvctl_option options[] = {
+        { "--ttl", &has_ttl, 1, TTL_S_MAX, &ttl_s },
+        { "--if-rev", &has_rev, 0, REVISION_MAX, &rev },
+        { NULL, NULL, 0, 0, NULL },
+    };
     char *from_stdin = NULL;
     const char *value;
     size_t len;
-    int done = 1;
-    int rv;
+    int rv, done = 1;
 
-    if (argc < 3 || !put_parse(argc, argv, &o))
-        return kvctl_usage("put", "KEY and VALUE, then --ttl or --if-rev "
-                                  "with a number, are expected");
+    if (kvctl_parse(k, argc, argv, options, 2, 2) < 0)
+        return EXIT_BAD_USAGE;
+    if (has_ttl && has_rev)
+        return kvctl_usage("put", "--ttl and --if-rev do not go together");
     value = argv[2];
     len = strlen(value);
-    if (strcmp(value, "-") == 0) {
+    if (strcmp(value, "-") == 0 && !kvctl_is_literal(k, &argv[2])) {
         value = from_stdin = read_stdin(&len);
         if (value == NULL)
             return EXIT_BAD_USAGE;
     }
-    if (o.has_rev)
+    if (has_rev)
         rv = kv_put_if_revision(k->client, argv[1], strlen(argv[1]), value,
-                                len, o.rev, &done);
+                                len, rev, &done);
     else
         rv = kv_put(k->client, argv[1], strlen(argv[1]), value, len,
-                    o.ttl_s * 1000);
+                    ttl_s * 1000);
     free(from_stdin);
     if (rv != 0)
-        return kvctl_fail(k, "put", rv);
+        return kvctl_fail(k, "put", rv, true);
+    rv = done ? EXIT_OK : EXIT_NOT_FOUND;
     if (k->json)
-        print_json(json_pack("{s:s, s:b}", "key", argv[1], "done", done));
-    else
-        printf(done ? "OK\n" : "not done: the revision is another\n");
-    return done ? EXIT_OK : EXIT_NOT_FOUND;
+        return kvctl_print_json(json_pack("{s:o, s:b}", "key",
+                                          json_key(argv[1]), "done", done),
+                                rv);
+    puts(done ? "OK" : "not done: the key has another revision");
+    return rv;
+}
+
+/* DEL of n keys; args[0] is room for the command's name. */
+static int del_some(struct kvctl *k, char **args, int n, long long *ret_removed)
+{
+    const char *argv[DEL_KEYS_PER_COMMAND + 1] = { "DEL" };
+    struct kv_reply *r;
+    int rv;
+
+    for (int i = 1; i <= n; i++)
+        argv[i] = args[i];
+    rv = kv_command(k->client, n + 1, argv, NULL, 0, &r);
+    if (rv != 0)
+        return rv;
+    *ret_removed += r->integer;
+    kv_reply_free(r);
+    return 0;
 }
 
 int cmd_del(struct kvctl *k, int argc, char **argv)
 {
-    const char *args[256] = { "DEL" };
-    struct kv_reply *r;
-    long long n;
-    int rv;
+    long long removed = 0;
+    int n = kvctl_parse(k, argc, argv, NULL, 1, ARGS_NO_LIMIT);
+    int status;
 
-    if (argc < 2 || argc > 255)
-        return kvctl_usage("del", "1 to 254 keys are expected");
-    for (int i = 1; i < argc; i++)
-        args[i] = argv[i];
-    rv = kv_command(k->client, argc, args, NULL, 0, &r);
-    if (rv != 0)
-        return kvctl_fail(k, "del", rv);
-    n = r->integer;
-    kv_reply_free(r);
+    if (n < 0)
+        return EXIT_BAD_USAGE;
+    for (int done = 0; done < n;) {
+        int some = n - done < DEL_KEYS_PER_COMMAND ? n - done
+                                                   : DEL_KEYS_PER_COMMAND;
+        int rv = del_some(k, argv + done, some, &removed);
+
+        if (rv != 0) {
+            if (done > 0)
+                fprintf(stderr, "kvctl: del: the first %d of %d keys are done, "
+                                "%lld removed\n", done, n, removed);
+            return kvctl_fail(k, "del", rv, true);
+        }
+        done += some;
+    }
+    status = removed > 0 ? EXIT_OK : EXIT_NOT_FOUND;
     if (k->json)
-        print_json(json_pack("{s:I}", "removed", (json_int_t)n));
-    else
-        printf("%lld removed\n", n);
-    return n > 0 ? EXIT_OK : EXIT_NOT_FOUND;
+        return kvctl_print_json(
+            json_pack("{s:I}", "removed", (json_int_t)removed), status);
+    printf("%lld removed\n", removed);
+    return status;
 }
 
-static double now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-/* Ping one endpoint; returns whether it answered. */
+/* Ping one endpoint and print the time, or add it to list; returns whether it
+ * answered.  The first round trip connects and is not counted. */
 static bool ping_one(struct kvctl *k, const char *endpoint, json_t *list)
 {
     const char *argv[] = { "PING" };
     struct kv_client *c = NULL;
-    struct kv_reply *r = NULL;
-    double start = now_ms();
+    struct kv_reply *r;
+    uint64_t start = 0;
+    double ms = 0;
     int rv = kv_open(endpoint, k->timeout_ms, &c);
 
-    if (rv == 0)
-        rv = kv_command(c, 1, argv, NULL, 1, &r); /* connects */
-    if (rv == 0) {
-        kv_reply_free(r);
-        start = now_ms();
+    for (int i = 0; i < 2 && rv == 0; i++) {
+        start = kvctl_now_us();
         rv = kv_command(c, 1, argv, NULL, 1, &r);
+        if (rv == 0)
+            kv_reply_free(r);
     }
-    if (k->json)
+    ms = (double)(kvctl_now_us() - start) / 1e3;
+    if (k->json && rv == 0)
         json_array_append_new(
-            list, rv == 0 ? json_pack("{s:s, s:f}", "endpoint", endpoint,
-                                      "ms", now_ms() - start)
-                          : json_pack("{s:s, s:s}", "endpoint", endpoint,
-                                      "error", c ? kv_error(c) : "invalid"));
+            list, json_pack("{s:s, s:f}", "endpoint", endpoint, "ms", ms));
+    else if (k->json)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "endpoint", endpoint,
+                                        "error", c ? kv_error(c)
+                                                   : kv_status_text(rv)));
     else if (rv == 0)
-        printf("%s: %.3f ms\n", endpoint, now_ms() - start);
+        printf("%s: %.3f ms\n", endpoint, ms);
     else
-        printf("%s: %s\n", endpoint, c != NULL ? kv_error(c) : "invalid");
-    if (rv == 0)
-        kv_reply_free(r);
+        printf("%s\n", c != NULL ? kv_error(c) : kv_status_text(rv));
     kv_close(c);
     return rv == 0;
 }
 
 int cmd_ping(struct kvctl *k, int argc, char **argv)
 {
-    char *all = strdup(k->endpoints);
-    json_t *list = json_array();
     bool ok = true;
-    char *save;
+    json_t *list;
+    char *all, *save;
 
-    (void)argv;
-    if (argc != 1 || all == NULL) {
+    if (kvctl_parse(k, argc, argv, NULL, 0, 0) < 0)
+        return EXIT_BAD_USAGE;
+    all = strdup(k->endpoints);
+    list = json_array();
+    if (all == NULL || list == NULL) {
+        fprintf(stderr, "kvctl: ping: out of memory\n");
         free(all);
         json_decref(list);
-        return kvctl_usage("ping", "no arguments are expected");
+        return EXIT_REPLY;
     }
     for (char *e = strtok_r(all, ",", &save); e != NULL;
          e = strtok_r(NULL, ",", &save))
         ok = ping_one(k, e, list) && ok;
     free(all);
     if (k->json)
-        print_json(list);
-    else
-        json_decref(list);
+        return kvctl_print_json(list, ok ? EXIT_OK : EXIT_CANNOT_CONNECT);
+    json_decref(list);
     return ok ? EXIT_OK : EXIT_CANNOT_CONNECT;
 }

@@ -8,13 +8,7 @@
 #include "kvctl/kvctl.h"
 
 #define WAIT_POLL_MS 50
-
-static void print_json(json_t *obj)
-{
-    json_dumpf(obj, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(obj);
-}
+#define WAIT_S_MAX 86400
 
 static bool view_whole(const struct cluster_view *v)
 {
@@ -22,20 +16,20 @@ static bool view_whole(const struct cluster_view *v)
            cluster_view_reachable(v) == v->n_nodes;
 }
 
-static void print_status(struct kvctl *k, const struct cluster_view *v)
+static json_t *status_json(const struct cluster_view *v)
 {
-    unsigned led = cluster_view_led(v), up = cluster_view_reachable(v);
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:b}", "cluster_id",
+                     v->cluster_id, "nodes", (int)v->n_nodes,
+                     "nodes_reachable", (int)cluster_view_reachable(v),
+                     "shards", (int)v->n_shards, "shards_serving",
+                     (int)cluster_view_led(v), "ok", view_whole(v));
+}
 
-    if (k->json) {
-        print_json(json_pack(
-            "{s:s, s:i, s:i, s:i, s:i, s:b}", "cluster_id", v->cluster_id,
-            "nodes", (int)v->n_nodes, "nodes_reachable", (int)up, "shards",
-            (int)v->n_shards, "shards_serving", (int)led, "ok",
-            view_whole(v)));
-        return;
-    }
+static void print_status(const struct cluster_view *v)
+{
     printf("cluster %s: %u of %u shards serve, %u of %u nodes answer\n",
-           v->cluster_id, led, v->n_shards, up, v->n_nodes);
+           v->cluster_id, cluster_view_led(v), v->n_shards,
+           cluster_view_reachable(v), v->n_nodes);
     for (unsigned i = 0; i < v->n_nodes; i++)
         if (!v->nodes[i].reachable)
             printf("  node %llu (%s): %s\n",
@@ -46,41 +40,38 @@ static void print_status(struct kvctl *k, const struct cluster_view *v)
             printf("  shard %u: no leader among the nodes that answer\n", s);
 }
 
-static long long now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 int cmd_status(struct kvctl *k, int argc, char **argv)
 {
     const struct timespec pause = { .tv_nsec = WAIT_POLL_MS * 1000000L };
     unsigned long long wait_s = 0;
+    const struct kvctl_option options[] = {
+        { "--wait", NULL, 0, WAIT_S_MAX, &wait_s },
+        { NULL, NULL, 0, 0, NULL },
+    };
     struct cluster_view v;
-    long long end;
-    bool whole;
-    int rv;
+    uint64_t end;
+    int rv, status;
 
-    if (argc != 1 && (argc != 3 || strcmp(argv[1], "--wait") != 0 ||
-                      !kvctl_number(argv[2], 0, 86400, &wait_s)))
-        return kvctl_usage("status", "only --wait SECONDS is known");
-    end = now_ms() + (long long)wait_s * 1000;
+    if (kvctl_parse(k, argc, argv, options, 0, 0) < 0)
+        return EXIT_BAD_USAGE;
+    end = kvctl_now_us() + wait_s * 1000000;
     for (;;) {
         rv = cluster_view_load(k, &v);
-        whole = rv == 0 && view_whole(&v);
-        if (whole || now_ms() >= end)
+        if ((rv == 0 && view_whole(&v)) || kvctl_now_us() >= end)
             break;
         if (rv == 0)
             cluster_view_free(&v);
         nanosleep(&pause, NULL);
     }
     if (rv != 0)
-        return kvctl_fail(k, "status", rv);
-    print_status(k, &v);
+        return kvctl_fail(k, "status", rv, false);
+    status = view_whole(&v) ? EXIT_OK : EXIT_DEGRADED;
+    if (k->json)
+        status = kvctl_print_json(status_json(&v), status);
+    else
+        print_status(&v);
     cluster_view_free(&v);
-    return whole ? EXIT_OK : EXIT_DEGRADED;
+    return status;
 }
 
 static json_t *member_json(const struct view_node *n)
@@ -93,42 +84,50 @@ static json_t *member_json(const struct view_node *n)
                      n->version);
 }
 
+static json_t *members_json(const struct cluster_view *v)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < v->n_nodes; i++)
+        json_array_append_new(list, member_json(&v->nodes[i]));
+    return list;
+}
+
+static void print_members(const struct cluster_view *v)
+{
+    printf("%4s  %-24s %-6s %6s %6s %8s %8s  %s\n", "node", "address",
+           "state", "leads", "holds", "clients", "ops/s", "version");
+    for (unsigned i = 0; i < v->n_nodes; i++) {
+        const struct view_node *n = &v->nodes[i];
+
+        if (n->reachable)
+            printf("%4llu  %-24s %-6s %6u %6u %8llu %8llu  %s\n",
+                   (unsigned long long)n->id, n->address, "up", n->leads,
+                   n->holds, (unsigned long long)n->clients,
+                   (unsigned long long)n->ops_per_sec, n->version);
+        else
+            printf("%4llu  %-24s %-6s %s\n", (unsigned long long)n->id,
+                   n->address, "down", n->error);
+    }
+}
+
 int cmd_members(struct kvctl *k, int argc, char **argv)
 {
     struct cluster_view v;
-    json_t *list = NULL;
-    bool whole;
-    int rv;
+    int rv, status;
 
-    (void)argv;
-    if (argc != 1)
-        return kvctl_usage("members", "no arguments are expected");
+    if (kvctl_parse(k, argc, argv, NULL, 0, 0) < 0)
+        return EXIT_BAD_USAGE;
     rv = cluster_view_load(k, &v);
     if (rv != 0)
-        return kvctl_fail(k, "members", rv);
+        return kvctl_fail(k, "members", rv, false);
+    status = cluster_view_reachable(&v) == v.n_nodes ? EXIT_OK : EXIT_DEGRADED;
     if (k->json)
-        list = json_array();
+        status = kvctl_print_json(members_json(&v), status);
     else
-        printf("%4s  %-24s %-6s %6s %6s %8s %8s  %s\n", "node", "address",
-               "state", "leads", "holds", "clients", "ops/s", "version");
-    for (unsigned i = 0; i < v.n_nodes; i++) {
-        const struct view_node *n = &v.nodes[i];
-
-        if (k->json)
-            json_array_append_new(list, member_json(n));
-        else
-            printf("%4llu  %-24s %-6s %6u %6u %8llu %8llu  %s\n",
-                   (unsigned long long)n->id, n->address,
-                   n->reachable ? "up" : "down", n->leads, n->holds,
-                   (unsigned long long)n->clients,
-                   (unsigned long long)n->ops_per_sec,
-                   n->reachable ? n->version : n->error);
-    }
-    if (k->json)
-        print_json(list);
-    whole = cluster_view_reachable(&v) == v.n_nodes;
+        print_members(&v);
     cluster_view_free(&v);
-    return whole ? EXIT_OK : EXIT_DEGRADED;
+    return status;
 }
 
 static json_t *replica_json(const struct view_node *n,
@@ -136,7 +135,7 @@ static json_t *replica_json(const struct view_node *n,
 {
     return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "node",
                      (json_int_t)n->id, "role",
-                     r->leader ? "leader" : "follower", "term",
+                     r->role, "term",
                      (json_int_t)r->term, "last", (json_int_t)r->last,
                      "commit", (json_int_t)r->commit, "applied",
                      (json_int_t)r->applied, "keys", (json_int_t)r->keys,
@@ -154,6 +153,15 @@ static json_t *shard_json(const struct cluster_view *v, unsigned s)
     return json_pack("{s:i, s:I, s:i, s:o}", "shard", (int)s, "leader",
                      (json_int_t)v->leader[s], "voters", (int)v->voters[s],
                      "replicas", replicas);
+}
+
+static json_t *shards_json(const struct cluster_view *v)
+{
+    json_t *list = json_array();
+
+    for (unsigned s = 0; s < v->n_shards; s++)
+        json_array_append_new(list, shard_json(v, s));
+    return list;
 }
 
 static void print_shard(const struct cluster_view *v, unsigned s)
@@ -177,29 +185,21 @@ static void print_shard(const struct cluster_view *v, unsigned s)
 int cmd_shards(struct kvctl *k, int argc, char **argv)
 {
     struct cluster_view v;
-    json_t *list = NULL;
-    bool whole;
-    int rv;
+    int rv, status;
 
-    (void)argv;
-    if (argc != 1)
-        return kvctl_usage("shards", "no arguments are expected");
+    if (kvctl_parse(k, argc, argv, NULL, 0, 0) < 0)
+        return EXIT_BAD_USAGE;
     rv = cluster_view_load(k, &v);
     if (rv != 0)
-        return kvctl_fail(k, "shards", rv);
-    if (k->json)
-        list = json_array();
-    else
+        return kvctl_fail(k, "shards", rv, false);
+    status = cluster_view_led(&v) == v.n_shards ? EXIT_OK : EXIT_DEGRADED;
+    if (k->json) {
+        status = kvctl_print_json(shards_json(&v), status);
+    } else {
         printf("shard  leader  node:applied/commit/last (* leads)\n");
-    for (unsigned s = 0; s < v.n_shards; s++) {
-        if (k->json)
-            json_array_append_new(list, shard_json(&v, s));
-        else
+        for (unsigned s = 0; s < v.n_shards; s++)
             print_shard(&v, s);
     }
-    if (k->json)
-        print_json(list);
-    whole = cluster_view_led(&v) == v.n_shards;
     cluster_view_free(&v);
-    return whole ? EXIT_OK : EXIT_DEGRADED;
+    return status;
 }
