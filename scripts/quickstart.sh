@@ -29,7 +29,7 @@ scripts/setup.sh
 
 say "building (a minute or two the first time)"
 mkdir -p build
-[ -x configure ] && [ configure -nt configure.ac ] || quietly autoreconf -i
+if [ ! -x configure ] || [ -n "$(find configure.ac Makefile.am -newer configure)" ]; then quietly autoreconf -i; fi
 cd build
 [ -f config.status ] || quietly ../configure
 quietly make -j"$(nproc)"

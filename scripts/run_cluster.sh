@@ -5,17 +5,22 @@
 #       [--nodes 3] [--dir DIR] [--base-port 7001] [--shards 16] [-- KVD-FLAG...]
 #
 # Node i listens for clients on base-port+i-1 and for peers on that port +10000.
-# DIR/node-i/ holds its data, kvd.log and kvd.pid.  What start was told is kept in
-# DIR/cluster.conf, so that the other commands need only --dir.  kill-node is
-# kill -9; stop and stop-node are graceful.  KVD, KVCTL: programs to use.
+# DIR/node-i/ holds its data, kvd.log and kvd.pid; the default DIR is run/.  What
+# start was told is kept in DIR/cluster.conf, so that the other commands need only
+# --dir.  start returns when the cluster serves, or says why not and leaves none of
+# the nodes it started.  kill-node is kill -9; stop and stop-node are graceful.
+# status ends as kvctl status does (0: all serves).  KVD, KVCTL: programs to use.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
+start_s=30 # longest wait until the cluster serves
+stop_s=20  # longest wait for a graceful end, then kill -9
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 die() { echo "run_cluster.sh: $*" >&2; exit 1; }
+wrong() { echo "run_cluster.sh: $*" >&2; exit 2; }
 
-# The first program of that name that can be run: given, built here, installed.
+# The first program of that name that can be run: built here, or installed.
 find_program() {
     for p in "$here/build/$1" "$here/$1"; do
         if [ -x "$p" ] && [ ! -d "$p" ]; then echo "$p"; return; fi
@@ -23,31 +28,34 @@ find_program() {
     command -v "$1" || die "no $1: build first (scripts/quickstart.sh), or set $2"
 }
 
+need_number() { # OPTION VALUE MIN MAX
+    case $2 in ''|*[!0-9]*|??????*) wrong "$1 needs a number from $3 to $4, not '$2'" ;; esac
+    if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then wrong "$1 needs a number from $3 to $4, not '$2'"; fi
+}
+
 node_dir() { echo "$dir/node-$1"; }
+node_port() { echo $((base_port + $1 - 1)); }
+all_nodes() { i=1; while [ "$i" -le "$nodes" ]; do echo "$i"; i=$((i + 1)); done; }
 
 # Print the pid of node $1 if its process is alive and is a kvd of this directory.
 node_pid() {
     f="$(node_dir "$1")/kvd.pid"
     [ -f "$f" ] || return 1
     p=$(cat "$f")
-    [ -n "$p" ] && [ -d "/proc/$p" ] || return 1
-    tr '\0' '\n' < "/proc/$p/cmdline" 2>/dev/null | grep -qxF -- "$(node_dir "$1")/data" || return 1
+    [ -n "$p" ] && [ -r "/proc/$p/cmdline" ] || return 1
+    tr '\0' '\n' < "/proc/$p/cmdline" 2> /dev/null | grep -qxF -- "$(node_dir "$1")/data" || return 1
     echo "$p"
 }
 
 initial_cluster() {
-    i=1; list=
-    while [ "$i" -le "$nodes" ]; do
-        list="$list${list:+,}$i=127.0.0.1:$((base_port + i - 1))"
-        i=$((i + 1))
-    done
+    list=
+    for i in $(all_nodes); do list="$list${list:+,}$i=127.0.0.1:$(node_port "$i")"; done
     echo "$list"
 }
 
 endpoints() { initial_cluster | sed 's/[0-9]*=//g'; }
 
 save_conf() {
-    mkdir -p "$dir"
     {
         echo "nodes=$nodes"; echo "base_port=$base_port"; echo "shards=$shards"
         echo "flags='$flags'"
@@ -55,98 +63,168 @@ save_conf() {
     mv "$dir/cluster.conf.new" "$dir/cluster.conf"
 }
 
-start_node() {
-    n=$1
-    [ "$n" -ge 1 ] && [ "$n" -le "$nodes" ] || die "no node $n in this cluster of $nodes"
-    if pid=$(node_pid "$n"); then echo "node $n: already running, pid $pid"; return; fi
-    d=$(node_dir "$n")
+# Something that answers on the client port would be taken for the node.
+check_port_free() {
+    rc=0
+    "$kvctl" --endpoints "127.0.0.1:$(node_port "$1")" --timeout 1000 ping > /dev/null 2>&1 || rc=$?
+    [ "$rc" -eq 3 ] || die "port $(node_port "$1") is in use by another program: stop it, or choose another --base-port"
+}
+
+start_node() { # N, which does not run
+    d=$(node_dir "$1")
     mkdir -p "$d"
-    # shellcheck disable=SC2086
-    setsid "$kvd" --node-id "$n" --initial-cluster "$(initial_cluster)" \
+    # A session of its own, so that Ctrl-C at this script does not reach it.
+    # shellcheck disable=SC2086,SC2016
+    setsid sh -c 'echo $$ > "$0"; exec "$@"' "$d/kvd.pid" \
+        "$kvd" --node-id "$1" --initial-cluster "$(initial_cluster)" \
         --cluster-shards "$shards" --data-dir "$d/data" --log-file "$d/kvd.log" $flags \
         > "$d/kvd.out" 2>&1 < /dev/null &
     echo $! > "$d/kvd.pid"
 }
 
-# Wait until every shard has a leader that serves; says why if it does not.
-wait_serving() {
-    "$kvctl" --endpoints "$(endpoints)" status --wait 30 > "$dir/status.out" 2>&1 && return
-    cat "$dir/status.out" >&2
-    i=1
-    while [ "$i" -le "$nodes" ]; do
-        node_pid "$i" > /dev/null || { echo "node $i is not running:" >&2; tail -n 5 "$(node_dir "$i")/kvd.out" >&2; }
-        i=$((i + 1))
-    done
-    die "the cluster does not serve within 30 s; logs: $dir/node-*/kvd.log"
+say_why() { # N: the last it said
+    echo "node $1 ended:" >&2
+    d=$(node_dir "$1")
+    if [ -s "$d/kvd.out" ]; then tail -n 5 "$d/kvd.out"; else tail -n 5 "$d/kvd.log"; fi 2> /dev/null | sed 's/^/    /' >&2
 }
 
-# End process $1 of node $2 gracefully and wait for it; kill -9 after 20 s.
-stop_pid() {
-    kill -TERM "$1" 2>/dev/null || return 0
-    timeout 20 tail --pid="$1" -f /dev/null || { echo "node $2: no end after 20 s, kill -9" >&2; kill -9 "$1"; timeout 5 tail --pid="$1" -f /dev/null || true; }
-    rm -f "$(node_dir "$2")/kvd.pid"
+# Wait until every shard has a leader that serves.  1: it does not, said why.
+wait_serving() {
+    tries=0
+    until "$kvctl" --endpoints "$(endpoints)" status --wait 1 > "$dir/status.out" 2>&1; do
+        for i in $(all_nodes); do
+            node_pid "$i" > /dev/null || { say_why "$i"; return 1; }
+        done
+        tries=$((tries + 1))
+        if [ "$tries" -ge "$start_s" ]; then
+            cat "$dir/status.out" >&2
+            echo "the cluster does not serve within $start_s s; logs: $dir/node-*/kvd.log" >&2
+            return 1
+        fi
+    done
+}
+
+# Wait for the end of process $2 of node $1, which was told to stop.
+wait_end() {
+    if ! timeout "$stop_s" tail -s 0.05 --pid="$2" -f /dev/null; then
+        echo "node $1: no end after $stop_s s, kill -9" >&2
+        kill -9 "$2" 2> /dev/null || true
+        timeout 5 tail -s 0.05 --pid="$2" -f /dev/null || die "node $1: process $2 does not end"
+    fi
+    rm -f "$(node_dir "$1")/kvd.pid"
+}
+
+# Stop the given nodes, all at the same time.  One signal each: a second one would
+# end kvd at once.
+stop_nodes() {
+    pids=
+    for i; do
+        if pid=$(node_pid "$i"); then
+            kill -TERM "$pid" 2> /dev/null || true
+            pids="$pids $i:$pid"
+        fi
+    done
+    for np in $pids; do wait_end "${np%%:*}" "${np#*:}"; done
+}
+
+cmd_start() {
+    case $flags in *\'*) wrong "a flag may not contain a quote: $flags" ;; esac
+    started=
+    for i in $(all_nodes); do
+        if pid=$(node_pid "$i"); then echo "node $i: already running, pid $pid"
+        else check_port_free "$i"; started="$started $i"; fi
+    done
+    save_conf
+    for n in $started; do start_node "$n"; done
+    if ! wait_serving; then
+        # shellcheck disable=SC2086
+        stop_nodes $started
+        die "not started"
+    fi
+    echo "serving: $(endpoints)"
+}
+
+cmd_stop() {
+    # shellcheck disable=SC2046
+    stop_nodes $(all_nodes)
+    echo "stopped"
+}
+
+cmd_status() {
+    for i in $(all_nodes); do
+        if pid=$(node_pid "$i"); then echo "node $i: 127.0.0.1:$(node_port "$i") pid $pid"
+        else echo "node $i: 127.0.0.1:$(node_port "$i") not running"; fi
+    done
+    "$kvctl" --endpoints "$(endpoints)" status
+}
+
+cmd_start_node() {
+    if pid=$(node_pid "$1"); then echo "node $1: already running, pid $pid"; return; fi
+    check_port_free "$1"
+    start_node "$1"
+    tries=0
+    until "$kvctl" --endpoints "127.0.0.1:$(node_port "$1")" --timeout 1000 ping > /dev/null 2>&1; do
+        tries=$((tries + 1))
+        # The first look may be too early for the process to have its name.
+        if [ "$tries" -gt 5 ] && ! node_pid "$1" > /dev/null; then say_why "$1"; die "node $1: not started"; fi
+        [ "$tries" -lt $((start_s * 10)) ] || die "node $1 does not answer within $start_s s; log: $(node_dir "$1")/kvd.log"
+        sleep 0.1
+    done
+    echo "node $1: started, pid $(cat "$(node_dir "$1")/kvd.pid")"
 }
 
 cmd=${1:-}; [ -n "$cmd" ] || usage
 shift
 arg=
 case $cmd in
-    kill-node|start-node|stop-node) arg=${1:-}; [ -n "$arg" ] || usage; shift ;;
+    kill-node|start-node|stop-node) arg=${1:-}; need_number "$cmd" "$arg" 1 64; shift ;;
     start|stop|status) ;;
     *) usage ;;
 esac
-nodes=3 base_port=7001 shards=16 flags= dir=
-given_nodes= given_port= given_shards= given_flags=
+nodes=3 base_port=7001 shards=16 flags='' dir=
+given_nodes='' given_port='' given_shards='' given_flags=
 while [ $# -gt 0 ]; do
     case $1 in
-        --nodes) given_nodes=${2:?--nodes N}; shift 2 ;;
-        --dir) dir=${2:?--dir DIR}; shift 2 ;;
-        --base-port) given_port=${2:?--base-port PORT}; shift 2 ;;
-        --shards) given_shards=${2:?--shards N}; shift 2 ;;
+        --nodes|--dir|--base-port|--shards) [ $# -ge 2 ] || wrong "$1 needs a value" ;;
+    esac
+    case $1 in
+        --nodes) need_number "$1" "$2" 1 64; given_nodes=$2; shift 2 ;;
+        --dir) dir=$2; shift 2 ;;
+        --base-port) need_number "$1" "$2" 1 55472; given_port=$2; shift 2 ;;
+        --shards) need_number "$1" "$2" 1 256; given_shards=$2; shift 2 ;;
         --) shift; given_flags="$*"; break ;;
         *) usage ;;
     esac
 done
 dir=${dir:-$here/run}
-mkdir -p "$dir"; dir=$(cd "$dir" && pwd)
-[ -f "$dir/cluster.conf" ] && . "$dir/cluster.conf"
+if [ "$cmd" = start ]; then
+    mkdir -p "$dir"
+elif [ ! -f "$dir/cluster.conf" ]; then
+    [ "$cmd" != stop ] || { echo "stopped (no cluster in $dir)"; exit 0; }
+    die "no cluster in $dir: start one first"
+fi
+dir=$(cd "$dir" && pwd)
+# shellcheck source=/dev/null
+[ ! -f "$dir/cluster.conf" ] || . "$dir/cluster.conf"
 nodes=${given_nodes:-$nodes} base_port=${given_port:-$base_port} shards=${given_shards:-$shards} flags=${given_flags:-$flags}
-kvd=${KVD:-$(find_program kvd KVD)}
-kvctl=${KVCTL:-$(find_program kvctl KVCTL)}
+if [ -n "$arg" ] && [ "$arg" -gt "$nodes" ]; then die "no node $arg in this cluster of $nodes"; fi
+case $cmd in start|start-node|status)
+    kvd=${KVD:-$(find_program kvd KVD)}
+    kvctl=${KVCTL:-$(find_program kvctl KVCTL)} ;;
+esac
 
 case $cmd in
-start)
-    save_conf
-    i=1
-    while [ "$i" -le "$nodes" ]; do start_node "$i"; i=$((i + 1)); done
-    wait_serving
-    echo "serving: $(endpoints)" ;;
-stop)
-    i=1; pids=
-    while [ "$i" -le "$nodes" ]; do
-        if pid=$(node_pid "$i"); then kill -TERM "$pid"; pids="$pids $i:$pid"; fi
-        i=$((i + 1))
-    done
-    for np in $pids; do stop_pid "${np#*:}" "${np%%:*}"; done
-    echo "stopped" ;;
-status)
-    i=1
-    while [ "$i" -le "$nodes" ]; do
-        if pid=$(node_pid "$i"); then echo "node $i: 127.0.0.1:$((base_port + i - 1)) pid $pid"
-        else echo "node $i: 127.0.0.1:$((base_port + i - 1)) not running"; fi
-        i=$((i + 1))
-    done
-    "$kvctl" --endpoints "$(endpoints)" status ;;
+start) cmd_start ;;
+stop) cmd_stop ;;
+status) cmd_status ;;
+start-node) cmd_start_node "$arg" ;;
 kill-node)
     pid=$(node_pid "$arg") || die "node $arg is not running"
-    kill -9 "$pid"; timeout 10 tail --pid="$pid" -f /dev/null || true
+    kill -9 "$pid"; timeout 10 tail -s 0.05 --pid="$pid" -f /dev/null || die "node $arg: process $pid does not end"
     rm -f "$(node_dir "$arg")/kvd.pid"
     echo "node $arg: killed (pid $pid)" ;;
 stop-node)
-    pid=$(node_pid "$arg") || die "node $arg is not running"
-    stop_pid "$pid" "$arg"
+    node_pid "$arg" > /dev/null || die "node $arg is not running"
+    stop_nodes "$arg"
     echo "node $arg: stopped" ;;
-start-node)
-    start_node "$arg"
-    echo "node $arg: started, pid $(cat "$(node_dir "$arg")/kvd.pid")" ;;
 esac
