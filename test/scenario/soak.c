@@ -2,8 +2,9 @@
  *
  * Proposals go to whoever thinks it leads.  Between them, nodes crash (losing
  * none, some, all or a torn mixture of what was not synced), freeze and come back,
- * links are cut one way or both and reset, disks stall, clocks drift, leadership is
- * handed over; half of the faults aim at the leader.  Then faults stop. */
+ * links are cut one way or both and reset, disks stall or fail (then the node must
+ * stop), clocks drift, leadership is handed over; half of the faults aim at the
+ * leader.  Then faults stop. */
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -16,7 +17,7 @@
 struct soak {
     struct cluster *c;
     struct rng rng;
-    unsigned n_taken;
+    unsigned n_taken, n_failed;
 };
 
 static unsigned below(struct soak *s, unsigned n)
@@ -128,7 +129,7 @@ static void soak_node(struct soak *s)
     struct sim *sim = s->c->sim;
     unsigned n = victim(s), leader = some_leader(s);
 
-    switch (below(s, 4)) {
+    switch (below(s, 5)) {
     case 0:
         cluster_note(s->c, "n%u freezes", n);
         sim_node_pause(sim, n, sim_now(sim) + below(s, 3000000));
@@ -138,6 +139,11 @@ static void soak_node(struct soak *s)
         sim_disk_stall(sim, n, sim_now(sim) + below(s, 2000000));
         break;
     case 2:
+        cluster_note(s->c, "the disk of n%u fails", n);
+        sim_disk_fail(sim, n, below(s, 2) == 0 ? SIM_DISK_SYNC : SIM_DISK_WRITE,
+                      1, below(s, 2) == 0 ? KV_EIO : KV_ENOSPC);
+        break;
+    case 3:
         sim_clock_drift(sim, n, (int32_t)below(s, 100000) - 50000);
         break;
     default:
@@ -154,11 +160,30 @@ static void soak_heal(struct soak *s)
                     (struct sim_latency){ 500, 200, 0 });
 }
 
+/* A log that failed is final: the process ends.  The disk works again. */
+static void soak_failed(struct soak *s)
+{
+    for (unsigned i = 1; i <= s->c->cfg.nodes; i++) {
+        if (s->c->node[i].env == NULL || !s->c->node[i].wal_failed)
+            continue;
+        cluster_crash(s->c, i, SIM_KEEP_ALL);
+        s->n_failed++;
+    }
+}
+
+static void disks_work(struct soak *s)
+{
+    sim_disk_fail(s->c->sim, SIM_EVERY, SIM_DISK_SYNC, 0, KV_EIO);
+    sim_disk_fail(s->c->sim, SIM_EVERY, SIM_DISK_WRITE, 0, KV_EIO);
+}
+
 static void soak_step(struct soak *s)
 {
     unsigned dice = below(s, 100);
 
     sim_run_until(s->c->sim, sim_now(s->c->sim) + 1 + below(s, 200000));
+    soak_failed(s);
+    disks_work(s);
     if (dice < 40)
         soak_propose(s);
     else if (dice < 50)
@@ -195,6 +220,8 @@ struct cluster *scenario_soak(uint64_t seed)
                      (struct sim_latency){ 100, 100u << below(&s, 10), 0 });
     while (sim_now(s.c->sim) < SOAK_MS * UINT64_C(1000))
         soak_step(&s);
+    soak_failed(&s);
+    disks_work(&s);
     soak_heal(&s);
     for (unsigned i = 1; i <= cfg.nodes; i++) {
         sim_node_pause(s.c->sim, i, 0);
