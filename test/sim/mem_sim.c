@@ -5,6 +5,9 @@
  * them all; blocks of the test itself (arena NULL) link to themselves and are
  * left to the leak checker.
  *
+ * Every function of base/mem.h must be here: one that is missing brings in the
+ * other file, and then the linker finds the rest twice.
+ *
  * M1  A block is in exactly one arena, for life: realloc keeps the arena of the
  *     block, whatever arena is in use.
  * M2  arena.count and arena.bytes are those of its list. */
@@ -87,7 +90,7 @@ static void *out_of_memory(void)
     abort();
 }
 
-void *mem_alloc(size_t n)
+void *mem_try_alloc(size_t n)
 {
     struct block *b;
 
@@ -95,9 +98,16 @@ void *mem_alloc(size_t n)
     ASSERT(n <= SIZE_MAX - sizeof *b);
     b = malloc(sizeof *b + n);
     if (b == NULL)
-        return out_of_memory();
+        return NULL;
     attach(b, in_use, n);
     return b->data;
+}
+
+void *mem_alloc(size_t n)
+{
+    void *p = mem_try_alloc(n);
+
+    return p != NULL ? p : out_of_memory();
 }
 
 void *mem_calloc(size_t count, size_t n)
