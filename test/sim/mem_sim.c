@@ -156,3 +156,9 @@ char *mem_strdup(const char *s)
 
     return memcpy(mem_alloc(n), s, n);
 }
+
+/* Of the simulated process that asks: the same on every run. */
+size_t mem_used(void)
+{
+    return in_use == NULL ? 0 : in_use->bytes;
+}

@@ -211,6 +211,24 @@ TEST(sim_world, a_crash_frees_what_the_process_had_allocated)
     sim_free(s);
 }
 
+TEST(sim_world, memory_in_use_is_that_of_the_process_that_asks)
+{
+    struct sim *s = sim_new(1);
+
+    sim_node_start(s, 1);
+    sim_node_start(s, 2);
+    sim_enter(s, 1);
+    mem_alloc(100);
+    CHECK_EQ(mem_used(), 100);
+    sim_leave(s);
+    sim_enter(s, 2);
+    CHECK_EQ(mem_used(), 0);
+    mem_free(mem_try_alloc(10));
+    CHECK_EQ(mem_used(), 0);
+    sim_leave(s);
+    sim_free(s);
+}
+
 TEST_ABORTS(sim_world, an_orderly_exit_with_memory_left_is_a_leak)
 {
     struct sim *s = sim_new(1);
