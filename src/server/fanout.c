@@ -14,8 +14,8 @@
  *   FAN_CONCAT  all items, shard by shard (KEYS)
  *   FAN_RANDOM  one of the non-empty results (RANDOMKEY)
  *
- * If any part failed the command fails: UNKNOWN if a part is unknown, else the error
- * of the lowest shard; the text says when other parts of a write were done. */
+ * If any part failed the command fails: UNKNOWN if a part is unknown or, in a write,
+ * another part was done; else the error of the lowest shard. */
 #include "server/server_int.h"
 
 #include <string.h>

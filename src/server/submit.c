@@ -194,35 +194,50 @@ static void too_big(const struct cmd_spec *spec, struct buf *out)
                          "(proto-max-bulk-len)");
 }
 
-/* partly: other shards did their part of a write. */
-static void cluster_error(int64_t err, bool partly, struct buf *out)
+/* What kept a command from being executed; NULL: nobody can tell whether it was. */
+static const char *cluster_reason(int64_t err)
 {
-    const char *done = partly ? "the other keys of this command were written"
-                              : "nothing was done";
-
     switch (err) {
     case OP_ERR_CLUSTERDOWN:
-        reply_error(out, "CLUSTERDOWN no leader for the shard within the "
-                         "deadline; %s; retry later", done);
-        break;
+        return "CLUSTERDOWN no leader for the shard within the deadline";
     case OP_ERR_BUSY:
     case OP_ERR_SESSION_FULL:
-        reply_error(out, "BUSY too many requests in flight; %s; retry later",
-                    done);
-        break;
+        return "BUSY too many requests in flight";
     case OP_ERR_LOADING:
-        reply_error(out, "LOADING the node is reading its log; %s; retry "
-                         "later", done);
-        break;
+        return "LOADING the node is reading its log";
     default:
-        /* UNKNOWN, SESSION_LOST: the first outcome cannot be told. */
+        return NULL; /* UNKNOWN, SESSION_LOST */
+    }
+}
+
+static void cluster_error(int64_t err, struct buf *out)
+{
+    const char *why = cluster_reason(err);
+
+    if (why != NULL)
+        reply_error(out, "%s; nothing was done; retry later", why);
+    else
         reply_error(out, "UNKNOWN the write may or may not have happened: "
                          "read the key before trying again");
-    }
+}
+
+/* Other shards did their part.  The word of the part that failed (CLUSTERDOWN, BUSY)
+ * says "surely not executed" to clients, so it must not stand first here. */
+static void partly_error(int64_t err, struct buf *out)
+{
+    const char *why = cluster_reason(err);
+
+    reply_error(out, "UNKNOWN some keys of this command were written, others "
+                     "were not or perhaps not (%s): read them before trying "
+                     "again", why != NULL ? why : "outcome unknown");
 }
 
 void cmd__error(struct cmd *m, int64_t err, bool partly, struct buf *out)
 {
+    if (partly) {
+        partly_error(err, out);
+        return;
+    }
     switch (err) {
     case OP_ERR_NOT_INTEGER:
         reply_error(out, "ERR value is not an integer or out of range");
@@ -251,7 +266,7 @@ void cmd__error(struct cmd *m, int64_t err, bool partly, struct buf *out)
                          "operation: it runs an older version");
         break;
     default:
-        cluster_error(err, partly, out);
+        cluster_error(err, out);
     }
 }
 
