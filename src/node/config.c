@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
         "4096", "entries sent to a follower and not yet acknowledged"),
     NUM("raft.append-bytes", CONFIG_BYTES, ae_bytes, 4 * KB, 32 * MB, "1mb",
         "payload of one AppendEntries message (one entry may exceed it)"),
-    NUM("raft.tail-bytes", CONFIG_BYTES, tail_bytes, 64 * KB, 16 * GB, "16mb",
+    NUM("raft.tail-bytes", CONFIG_BYTES, tail_bytes, 64 * KB, 16 * GB, "4mb",
         "log entries of one shard kept in memory; older ones are read back"),
     NUM("raft.uncommitted-bytes", CONFIG_BYTES, uncommitted_bytes, 64 * KB,
         16 * GB, "64mb", "entries of one shard not yet committed; then BUSY"),
