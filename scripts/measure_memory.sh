@@ -10,7 +10,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -gt 0 ] || set -- 100000 1000000
-command -v redis-benchmark > /dev/null || { echo "needs redis-cli (apt-get install redis-tools)" >&2; exit 1; }
+command -v redis-cli > /dev/null || { echo "needs redis-cli (apt-get install redis-tools)" >&2; exit 1; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/kvmem.XXXXXX")
 port=${BENCH_BASE_PORT:-27201}
 redis_pid=
