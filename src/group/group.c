@@ -435,7 +435,7 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
         return KV_ENOTLEADER;
     if (!group_ready(g))
         return KV_EAGAIN;
-    if (payload->len > wal_entry_bytes_max(g->gs->wal))
+    if (payload->len > group_entry_bytes_max(g))
         return KV_E2BIG;
     if (g->uncommitted_bytes > 0 &&
         g->uncommitted_bytes + payload->len > cfg->uncommitted_bytes_max)
@@ -450,6 +450,11 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
     *ret_index = index;
     *ret_term = g->r.current_term;
     return 0;
+}
+
+size_t group_entry_bytes_max(const struct group *g)
+{
+    return wal_entry_bytes_max(g->gs->wal);
 }
 
 int group_transfer(struct group *g, uint64_t to)

@@ -32,6 +32,8 @@ struct group_ops {
  * learned from `apply` at that index: another term there means that the entry was
  * lost, definitely. */
 int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index, uint64_t *ret_term);
+/* The largest payload of an entry, given the size of the WAL's segments. */
+size_t group_entry_bytes_max(const struct group *g);
 
 struct group_read;
 /* status 0: the state machine has applied everything a read that began before the

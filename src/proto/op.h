@@ -23,6 +23,8 @@
 #define OP_KEY_BYTES_MAX (64u << 10)
 #define OP_VALUE_BYTES_MAX (16u << 20)
 #define OP_ARGS_MAX 65536u             /* slices in one op (MSET: 2 a pair) */
+#define OP_BATCH_HEAD_BYTES_MAX 20u    /* of a batch, before its operations */
+#define OP_BATCH_LENGTH_BYTES_MAX 5u   /* of a batch, before each operation */
 #define OP_BYTES_MAX (32u << 20)       /* one encoded op */
 #define OP_RESULT_BYTES_MAX (32u << 20) /* one encoded result; OP_ERR_TOO_BIG above */
 #define OP_SEQ_MAX (UINT64_MAX >> 1)    /* no origin lives that long */

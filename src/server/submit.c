@@ -189,6 +189,10 @@ static void too_big(const struct cmd_spec *spec, struct buf *out)
     if (spec->id == CMD_KEYS || spec->id == CMD_MGET || spec->id == CMD_SCAN)
         reply_error(out, "ERR reply larger than %u bytes: ask for less, or "
                          "use SCAN", OP_RESULT_BYTES_MAX);
+    else if (spec->id == CMD_MSET || spec->id == CMD_DEL ||
+             spec->id == CMD_UNLINK)
+        reply_error(out, "ERR command larger than an entry of the log "
+                         "(wal.segment-bytes): use several");
     else
         reply_error(out, "ERR string exceeds maximum allowed size "
                          "(proto-max-bulk-len)");

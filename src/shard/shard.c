@@ -117,10 +117,27 @@ static void submit_read(struct shard *s, struct shard_req *r)
     group_read(s->group, &r->read, r->witness, r->witness_term);
 }
 
+/* Bytes of operations, with their lengths, that an entry of the log can hold. */
+static size_t entry_room(const struct shard *s)
+{
+    return group_entry_bytes_max(s->group) - OP_BATCH_HEAD_BYTES_MAX;
+}
+
+static size_t op_room(const struct shard_req *r)
+{
+    return r->op.n + OP_BATCH_LENGTH_BYTES_MAX;
+}
+
 static void submit_write(struct shard *s, struct shard_req *r)
 {
     if (!s->leader) {
         shard__reject(s, r, OP_ERR_NOT_LEADER);
+        return;
+    }
+    if (op_room(r) > entry_room(s)) {
+        /* Never executed from here; another node may have larger segments. */
+        shard__reject(s, r, op_is_retry(r->op) ? OP_ERR_UNKNOWN
+                                               : OP_ERR_TOO_BIG);
         return;
     }
     if (!list_empty(&s->queue) &&
@@ -157,12 +174,13 @@ void shard_cancel(struct shard *s, struct shard_req *r)
 }
 
 /* Move writes from the queue into a new batch, up to the byte limit (at least
- * one).  The encoded entry is left in the set's scratch buffer. */
+ * one), and no more than an entry holds.  The encoded entry is left in the set's
+ * scratch buffer. */
 static struct shard_batch *batch_collect(struct shard *s)
 {
     struct shardset *set = s->set;
     struct shard_batch *b = MEM_NEW(struct shard_batch);
-    size_t bytes = 0;
+    size_t bytes = 0, room = entry_room(s);
     uint64_t n = 0;
 
     list_init(&b->link);
@@ -170,8 +188,11 @@ static struct shard_batch *batch_collect(struct shard *s)
     while (!list_empty(&s->queue)) {
         struct shard_req *r = LIST_FIRST(&s->queue, struct shard_req, link);
 
-        if (n > 0 && bytes + r->op.n > set->cfg.batch_bytes_max)
+        if (n > 0 && (bytes + r->op.n > set->cfg.batch_bytes_max ||
+                      op_room(r) > room))
             break;
+        ASSERT(op_room(r) <= room); /* submit_write */
+        room -= op_room(r);
         list_del(&r->link);
         list_add_tail(&b->reqs, &r->link);
         r->place = SHARD_INFLIGHT;
@@ -226,6 +247,7 @@ void shard__propose(struct shard *s)
            s->n_inflight < s->set->cfg.batches_inflight_max) {
         int rv = propose_one(s);
 
+        ASSERT(rv != KV_E2BIG); /* the queue would wait for ever */
         if (rv == KV_ENOTLEADER)
             shard__drop_queue(s, OP_ERR_NOT_LEADER);
         else if (rv == KV_EBUSY && s->n_inflight == 0)

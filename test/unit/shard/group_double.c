@@ -28,6 +28,8 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
 {
     if (g->refuse != 0)
         return g->refuse;
+    if (payload->len > g->entry_max)
+        return KV_E2BIG;
     CHECK(g->n_entries < LAB_ENTRIES_MAX);
     g->last++;
     g->entries[g->n_entries++] = (struct lab_entry){
@@ -36,6 +38,11 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
     *ret_index = g->last;
     *ret_term = g->term;
     return 0;
+}
+
+size_t group_entry_bytes_max(const struct group *g)
+{
+    return g->entry_max;
 }
 
 void group_read(struct group *g, struct group_read *r, uint64_t witness,

@@ -82,6 +82,7 @@ void lab_open(unsigned inflight_max, size_t batch_bytes, size_t queue_bytes)
     lab.wall_ms = 1000000;
     timerq_init(&lab.timers);
     list_init(&lab.group.reads);
+    lab.group.entry_max = 1u << 20;
     lab.set = shardset_new(&lab.env, NULL, &cfg, on_leader, NULL);
     CHECK_EQ(shardset_open(lab.set, 7, 1, voters, 3, true, err, sizeof err),
              0);

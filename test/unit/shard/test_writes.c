@@ -72,6 +72,48 @@ TEST(write, a_batch_ends_at_its_byte_limit_but_takes_at_least_one)
     close_reqs(4);
 }
 
+TEST(write, a_batch_is_never_larger_than_an_entry_of_the_log)
+{
+    unsigned next = 0;
+
+    lab_open(8, MANY, MANY);
+    for (lab.group.entry_max = 80; lab.group.entry_max < 200;
+         lab.group.entry_max += 40) {
+        for (unsigned i = 0; i < 12; i++)
+            lab_submit(&r[i], "SET k xxxxxxxx");
+        lab_turn();
+        CHECK(lab.group.n_entries > next);
+        while (next < lab.group.n_entries)
+            lab_apply(next++);
+        lab_turn();
+        while (next < lab.group.n_entries)
+            lab_apply(next++);
+        for (unsigned i = 0; i < 12; i++) {
+            CHECK_EQ(r[i].res.type, OP_RES_OK);
+            lab_req_close(&r[i]);
+        }
+    }
+    lab_close();
+}
+
+TEST(write, one_larger_than_an_entry_is_refused_and_stops_nobody)
+{
+    lab_open(8, MANY, MANY);
+    lab.group.entry_max = 80;
+    lab_submit(&r[0], "SET k a");
+    lab_submit(&r[1], "SET k xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    lab_submit(&r[2], "SET k b");
+    lab_turn();
+    lab_check_err(&r[1], OP_ERR_TOO_BIG);
+    while (lab.group.applied < lab.group.last)
+        lab_apply((unsigned)lab.group.applied);
+    CHECK_EQ(r[0].res.type, OP_RES_OK);
+    CHECK_EQ(r[2].res.type, OP_RES_OK);
+    lab_close();
+    close_reqs(3);
+}
+
 TEST(write, a_full_queue_is_busy_and_takes_writes_again_later)
 {
     lab_open(1, MANY, 60);
