@@ -75,9 +75,10 @@ dist_is_complete() {
 }
 
 finish() {
-    local skips=
-    if [ $skipped -gt 0 ]; then skips=", $skipped skipped"; fi
-    echo "$passed passed, $failed failed$skips"
+    if [ $skipped -gt 0 ]; then
+        echo "skipped: $skipped (a program or build option that they need is not there)"
+    fi
+    echo "$passed passed, $failed failed"
     if [ "$failed" -gt 0 ] || [ "$passed" -eq 0 ]; then exit 1; fi
     exit 0
 }
