@@ -82,8 +82,8 @@ static void scan_done(struct router_req *req, const struct op_result *res)
     size_t start = out->len;
     uint64_t next;
 
-    ASSERT(p->sent);
-    p->sent = false;
+    if (!part__arrived(p))
+        return;
     if (res->type != OP_RES_SCAN) {
         cmd__reply(m, res, out);
         cmd__finish(m, out, start);

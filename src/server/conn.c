@@ -64,6 +64,14 @@ size_t conn__output_bytes(const struct conn *c)
     return c->out.len + c->sending.len + c->late_bytes + c->part_bytes;
 }
 
+void conn__check_output(struct conn *c)
+{
+    if (conn__output_bytes(c) > c->server->cfg.output_bytes_max)
+        conn__doom(c);
+    else
+        conn__touch(c);
+}
+
 /* Above it no further commands are read; well below the limit that closes. */
 static size_t output_soft(const struct conn *c)
 {

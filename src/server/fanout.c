@@ -196,15 +196,15 @@ static void part_done(struct router_req *req, const struct op_result *res)
     struct buf *out;
     size_t start;
 
-    ASSERT(p->sent);
     ASSERT(m->fan->left > 0);
-    p->sent = false;
+    if (!part__arrived(p))
+        return;
     p->type = res->type;
     p->num = res->num;
     buf_put_slice(&p->bulk, res->bulk);
     m->conn->part_bytes += res->bulk.n;
     if (--m->fan->left > 0) {
-        conn__touch(m->conn);
+        conn__check_output(m->conn);
         return;
     }
     out = cmd__out(m);
@@ -246,7 +246,7 @@ static bool parts_fit(struct rq *q, unsigned step)
 {
     size_t bytes = q->bytes + 8 * (size_t)q->argc;
 
-    if (bytes <= OP_BYTES_MAX - 64 && q->argc <= OP_ARGS_MAX / step)
+    if (bytes <= OP_BYTES_MAX - 64 && q->argc - 1 <= OP_ARGS_MAX)
         return true;
     reply_error(q->out, "ERR command too large: at most %u bytes and %u "
                         "keys",

@@ -176,6 +176,8 @@ void cmd__submit(struct cmd *m, struct part *p, uint32_t shard,
                  const struct op *op, router_cb cb);
 void cmd__reply(struct cmd *m, const struct op_result *res, struct buf *out);
 void cmd__error(struct cmd *m, int64_t err, bool partly, struct buf *out);
+/* The result of a part is here.  False: nobody waits for it any more, drop it. */
+bool part__arrived(struct part *p);
 struct buf *cmd__out(struct cmd *m);    /* where its reply goes now */
 void cmd__finish(struct cmd *m, struct buf *out, size_t start);
 void server__account(struct server *s, const struct cmd_spec *spec,
@@ -200,6 +202,9 @@ void conn__turn(struct conn *c);        /* what server_flush does for it */
 void conn__close(struct conn *c);
 void conn__doom(struct conn *c);
 size_t conn__output_bytes(const struct conn *c); /* not taken by the client */
+/* The output grew: doom the connection if it is over the limit.  At once, because
+ * one turn may bring a thousand results of 16 MiB each. */
+void conn__check_output(struct conn *c);
 void conn__stop_input(struct conn *c);
 void conn__advance(struct conn *c);     /* put finished replies out in order */
 void conn__check(const struct conn *c);

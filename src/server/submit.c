@@ -106,6 +106,13 @@ struct buf *cmd__out(struct cmd *m)
     return m->link.prev == &m->conn->cmds ? &m->conn->out : &m->reply;
 }
 
+bool part__arrived(struct part *p)
+{
+    ASSERT(p->sent);
+    p->sent = false;
+    return !p->cmd->conn->doomed;
+}
+
 void cmd__finish(struct cmd *m, struct buf *out, size_t start)
 {
     struct conn *c = m->conn;
@@ -114,11 +121,11 @@ void cmd__finish(struct cmd *m, struct buf *out, size_t start)
     ASSERT(m->state != CMD_DONE);
     m->state = CMD_DONE;
     server__account(s, m->spec, env_now_us(s->env) - m->start_us, out, start);
-    if (out == &m->reply) {
+    if (out == &m->reply)
         c->late_bytes += m->reply.len;
-        if (m->link.prev != &c->cmds)
-            return;
-    }
+    conn__check_output(c);
+    if (out == &m->reply && m->link.prev != &c->cmds)
+        return;
     conn__advance(c);
 }
 
@@ -129,8 +136,8 @@ static void part_done(struct router_req *req, const struct op_result *res)
     struct buf *out = cmd__out(m);
     size_t start = out->len;
 
-    ASSERT(p->sent);
-    p->sent = false;
+    if (!part__arrived(p))
+        return;
     m->convert(m, res, out);
     cmd__finish(m, out, start);
 }

@@ -231,6 +231,63 @@ TEST(conn, output_over_the_limit_closes_the_connection)
     finish();
 }
 
+/* They all come in one turn, before any can be sent: those that no longer count
+ * are dropped unconverted, and so are not commands that were answered. */
+TEST(conn, results_after_the_output_limit_are_dropped)
+{
+    enum { VALUE_BYTES = 1 << 20, GETS = 40 };
+    struct buf in;
+
+    lab_init(&lab);
+    lab.cfg.output_bytes_max = 2 << 20;
+    lab.cfg.pipeline_max = GETS + 1;
+    start();
+    buf_init(&in);
+    buf_printf(&in, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", VALUE_BYTES);
+    memset(buf_grow(&in, VALUE_BYTES), 'v', VALUE_BYTES);
+    buf_put_str(&in, "\r\n");
+    peer_send(&a, buf_slice(&in));
+    peer_expect(&a, "+OK\r\n");
+    double_hold(lab.router, true);
+    buf_clear(&in);
+    for (int i = 0; i < GETS; i++)
+        buf_put_str(&in, "GET k\r\n");
+    peer_send(&a, buf_slice(&in));
+    wait_pending(GETS);
+    double_hold(lab.router, false);
+    peer_wait_end(&a);
+    peer_open(&b, &lab);
+    peer_send_str(&b, "INFO commandstats\r\n");
+    (void)peer_line(&b);
+    CHECK_STR(peer_line(&b), "# Commandstats");
+    CHECK(strncmp(peer_line(&b), "cmdstat_get:calls=2,", 20) == 0);
+    peer_close(&b);
+    buf_close(&in);
+    finish();
+}
+
+/* As many arguments as one operation can have: each pair is two of them. */
+TEST(conn, mset_takes_all_the_pairs_that_fit_an_operation)
+{
+    struct buf in;
+
+    lab_init(&lab);
+    lab.cfg.args_max = OP_ARGS_MAX + 8;
+    start();
+    buf_init(&in);
+    for (uint32_t n = OP_ARGS_MAX / 2; n <= OP_ARGS_MAX / 2 + 1; n++) {
+        buf_printf(&in, "*%u\r\n$4\r\nMSET\r\n", 2 * n + 1);
+        for (uint32_t i = 0; i < n; i++)
+            buf_printf(&in, "$5\r\n%05u\r\n$1\r\nv\r\n", i);
+    }
+    peer_send(&a, buf_slice(&in));
+    peer_expect(&a, "+OK\r\n");
+    peer_expect(&a, "-ERR command too large: at most 33554432 bytes and "
+                    "32768 keys\r\n");
+    buf_close(&in);
+    finish();
+}
+
 TEST(conn, a_request_over_the_query_limit_is_refused)
 {
     lab_init(&lab);
