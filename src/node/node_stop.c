@@ -4,7 +4,7 @@
  *     --no group led here, or timeout--> CLOSING (server, then log, then links)
  *     --> CLOSED (everything freed, callback)
  *
- * DRAINING refuses new connections and waits until no client command is in
+ * DRAINING takes no new connections and commands and waits until none is in
  * flight; whatever is left at the timeout is failed by the router with UNKNOWN or
  * CLUSTERDOWN, never silently.  HANDOVER comes after, so that what was in flight
  * did not need to be retried.  Steps are taken in turns: each layer wakes the
@@ -130,7 +130,7 @@ void node_stop(struct node *n, env_close_cb cb, void *ctx)
     env_timer_stop(&n->balance_timer);
     env_timer_init(n->env, &n->stop_timer, on_stop_timer, n);
     env_timer_set(&n->stop_timer, env_now_ms(n->env) + n->cfg.stop_ms);
-    server_stop_accepting(n->server);
+    server_drain(n->server);
     log_event(n->env, ENV_LOG_INFO, "node", "stopping", "node=%llu",
               (unsigned long long)n->self.node_id);
     env_wake(n->env);

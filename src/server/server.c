@@ -200,13 +200,20 @@ void server__conn_closed(struct server *s)
     }
 }
 
-void server_stop_accepting(struct server *s)
+/* A client that goes on sending would keep the node from ever being idle. */
+void server_drain(struct server *s)
 {
     if (s->listener == NULL)
         return;
     s->closing++;
     env_listener_close(s->env, s->listener, refused_closed, s);
     s->listener = NULL;
+    for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+        struct conn *c = CONTAINER_OF(l, struct conn, link);
+
+        if (!c->finishing && !c->doomed)
+            conn__stop_input(c);
+    }
 }
 
 bool server_idle(const struct server *s)
@@ -236,7 +243,7 @@ void server_close(struct server *s, env_close_cb cb, void *ctx)
     s->close_cb = cb;
     s->close_ctx = ctx;
     s->closing++;
-    server_stop_accepting(s);
+    server_drain(s);
     while (!list_empty(&s->conns))
         conn__close(LIST_FIRST(&s->conns, struct conn, link));
     ASSERT(s->n_cmds == 0);

@@ -57,8 +57,9 @@ uint16_t server_port(const struct server *s);
  * what is to be closed.  At the end of each turn; asks for another by env_wake when
  * it submitted something. */
 void server_flush(struct server *s);
-/* Refuse new connections (graceful stop); existing ones finish what is in flight. */
-void server_stop_accepting(struct server *s);
+/* Graceful stop: no new connections and no new commands.  What is in flight is
+ * answered; a connection that has nothing in flight (any more) closes. */
+void server_drain(struct server *s);
 /* No command in flight and no reply waiting to be sent. */
 bool server_idle(const struct server *s);
 /* Close every connection, cancel what is in flight, free s; then cb, once, never

@@ -358,18 +358,39 @@ TEST(conn, closing_the_server_cancels_and_closes_all)
     peer_send_str(&a, "GET a\r\nMSET a 1 b 2 c 3\r\n");
     while (double_pending(lab.router) < 2)
         lab_run(&lab);
-    server_stop_accepting(lab.server);
+    server_drain(lab.server);
     finish();
 }
 
-TEST(conn, a_server_that_stops_accepting_serves_those_it_has)
+TEST(conn, a_draining_server_answers_what_is_in_flight_and_takes_nothing_new)
 {
     lab_init(&lab);
     start();
-    server_stop_accepting(lab.server);
-    lab_run(&lab);
-    peer_send_str(&a, "SET k 1\r\n");
-    peer_expect(&a, "+OK\r\n");
+    double_hold(lab.router, true);
+    peer_send_str(&a, "SET k 1\r\nGET k\r\n");
+    wait_pending(2);
+    server_drain(lab.server);
+    peer_send_str(&a, "SET k 2\r\n");
+    for (int i = 0; i < 10; i++)
+        lab_run(&lab);
+    CHECK_EQ(double_pending(lab.router), 2);
+    CHECK(!server_idle(lab.server));
+    double_hold(lab.router, false);
+    peer_expect(&a, "+OK\r\n$1\r\n1\r\n");
+    peer_wait_end(&a);
+    CHECK(server_idle(lab.server));
+    finish();
+}
+
+TEST(conn, a_draining_server_closes_idle_connections)
+{
+    lab_init(&lab);
+    start();
+    peer_send_str(&a, "PING\r\n");
+    peer_expect(&a, "+PONG\r\n");
+    server_drain(lab.server);
+    peer_wait_end(&a);
+    CHECK(server_idle(lab.server));
     finish();
 }
 
