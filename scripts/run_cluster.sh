@@ -66,7 +66,9 @@ save_conf() {
 # Something that answers on the client port would be taken for the node.
 check_port_free() {
     rc=0
-    "$kvctl" --endpoints "127.0.0.1:$(node_port "$1")" --timeout 1000 ping > /dev/null 2>&1 || rc=$?
+    why=$("$kvctl" --endpoints "127.0.0.1:$(node_port "$1")" --timeout 1000 ping 2>&1) || rc=$?
+    # 126 and 127 are the shell's and the loader's.
+    case $rc in 126|127) die "cannot run $kvctl: $why" ;; esac
     [ "$rc" -eq 3 ] || die "port $(node_port "$1") is in use by another program: stop it, or choose another --base-port"
 }
 
@@ -131,7 +133,9 @@ cmd_start() {
     case $flags in *\'*) wrong "a flag may not contain a quote: $flags" ;; esac
     started=
     for i in $(all_nodes); do
-        if pid=$(node_pid "$i"); then echo "node $i: already running, pid $pid"
+        if pid=$(node_pid "$i"); then
+            [ "$base_port $nodes $shards" = "$saved" ] || die "node $i runs with other settings ($dir/cluster.conf): stop the cluster first"
+            echo "node $i: already running, pid $pid"
         else check_port_free "$i"; started="$started $i"; fi
     done
     save_conf
@@ -206,6 +210,7 @@ fi
 dir=$(cd "$dir" && pwd)
 # shellcheck source=/dev/null
 [ ! -f "$dir/cluster.conf" ] || . "$dir/cluster.conf"
+saved="$base_port $nodes $shards"
 nodes=${given_nodes:-$nodes} base_port=${given_port:-$base_port} shards=${given_shards:-$shards} flags=${given_flags:-$flags}
 if [ -n "$arg" ] && [ "$arg" -gt "$nodes" ]; then die "no node $arg in this cluster of $nodes"; fi
 case $cmd in start|start-node|status)
