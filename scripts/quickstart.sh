@@ -38,7 +38,10 @@ cd "$here"
 say "starting three nodes on loopback"
 KVD=$here/build/kvd KVCTL=$here/build/kvctl
 export KVD KVCTL
-scripts/run_cluster.sh start --dir "$dir" --base-port "$port"
+scripts/run_cluster.sh start --dir "$dir" --base-port "$port" || {
+    echo "quickstart: no cluster; QUICKSTART_PORT=N uses ports N to N+2 instead of $port" >&2
+    exit 1
+}
 
 e=127.0.0.1:$port,127.0.0.1:$((port + 1)),127.0.0.1:$((port + 2))
 say "put, get and del of a key, each through another node"
@@ -49,15 +52,17 @@ echo "$got"
 "$KVCTL" --endpoints "127.0.0.1:$((port + 2))" del quickstart:hello
 "$KVCTL" --endpoints "$e" status
 
+# What the first commands to try need, where it is missing.
+hint() { command -v "$1" > /dev/null || echo "      # $1: apt-get install $2"; }
 cat <<EOF
 
 kvmesh serves Redis clients at
     127.0.0.1:$port  127.0.0.1:$((port + 1))  127.0.0.1:$((port + 2))
 
 Try
-    redis-cli -p $port set foo bar
+    redis-cli -p $port set foo bar$(hint redis-cli redis-tools)
     redis-cli -p $((port + 1)) get foo
-    printf 'SET foo bar\r\nQUIT\r\n' | nc 127.0.0.1 $port
+    printf 'SET foo bar\r\nQUIT\r\n' | nc 127.0.0.1 $port$(hint nc netcat-openbsd)
     build/kvctl --endpoints $e shards
     scripts/run_cluster.sh kill-node 1 --dir $dir      # kill -9; the others go on
     scripts/run_cluster.sh start-node 1 --dir $dir
