@@ -427,5 +427,6 @@ void node__free(struct node *n)
 {
     directory_free(n->dir);
     mem_free(n->peer_up_ms);
+    mem_free(n->handed_term);
     mem_free(n);
 }

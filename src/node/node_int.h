@@ -47,6 +47,7 @@ struct node {
     struct server *server;
     enum node_stage stage;
     struct env_timer stop_timer; /* ends DRAINING and HANDOVER */
+    uint64_t *handed_term;      /* owned; of each shard, as it was handed over */
     env_close_cb stop_cb;
     void *stop_ctx;
     struct env_timer balance_timer;

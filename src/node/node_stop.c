@@ -7,11 +7,12 @@
  * DRAINING takes no new connections and commands and waits until none is in
  * flight; whatever is left at the timeout is failed by the router with UNKNOWN or
  * CLUSTERDOWN, never silently.  HANDOVER comes after, so that what was in flight
- * did not need to be retried.  Steps are taken in turns: each layer wakes the
+ * did not need to be retried; each group is handed over once.  Steps are taken in turns: each layer wakes the
  * turn when something finished; the timer only bounds the wait. */
 #include "node/node_int.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "env/log.h"
 
 static void on_links_closed(void *ctx)
@@ -67,6 +68,22 @@ static bool heir_is_up(const struct node *n, uint32_t shard)
     return false;
 }
 
+/* Ask group g of a shard to move.  False: it stays here.  What came back is kept:
+ * all nodes may be stopping, and would hand it to each other without end. */
+static bool hand_over(struct node *n, uint32_t shard, struct group *g)
+{
+    uint64_t *term = &n->handed_term[shard];
+
+    if (*term != 0 && *term != group_term(g))
+        return false;
+    if (group_transferring(g))
+        return true;
+    if (group_transfer(g, 0) == KV_EINVAL)
+        return false;
+    *term = group_term(g);
+    return true;
+}
+
 /* Ask every group led here to move; true when none is left that could. */
 static bool handover(struct node *n)
 {
@@ -78,7 +95,7 @@ static bool handover(struct node *n)
 
         if (g == NULL || group_role(g) != GROUP_LEADER || !heir_is_up(n, i))
             continue;
-        if (group_transferring(g) || group_transfer(g, 0) != KV_EINVAL)
+        if (hand_over(n, i, g))
             done = false;
     }
     return done;
@@ -87,6 +104,8 @@ static bool handover(struct node *n)
 static void begin_handover(struct node *n)
 {
     n->stage = NODE_HANDOVER;
+    n->handed_term =
+        mem_calloc(directory_n_shards(n->dir), sizeof *n->handed_term);
     router_stop(n->router);
     server_flush(n->server);
     env_timer_set(&n->stop_timer,

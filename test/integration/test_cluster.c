@@ -1,7 +1,9 @@
 /* Clusters of real processes: serving, placement, refusals, graceful stop. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "integration/cluster.h"
 #include "integration/load.h"
@@ -120,6 +122,27 @@ TEST(cluster, a_graceful_stop_loses_no_reply_of_the_other_nodes)
     cluster_start_node(&c, 0);
     cluster_wait(&c);
     cluster_check_digests(&c);
+    cluster_stop(&c);
+}
+
+/* None may hand its shards to another that is stopping too and gives them back:
+ * that is an entry and a term each time, thousands of them. */
+TEST(cluster, nodes_that_stop_together_do_not_hand_shards_round)
+{
+    static struct cluster c;
+
+    cluster_init(&c, 3, 16);
+    cluster_start(&c);
+    CHECK_EQ(cluster_stop_node(&c, 0), 0);
+    for (int i = 1; i < 3; i++)
+        CHECK_EQ(kill(c.pid[i], SIGTERM), 0);
+    for (int i = 1; i < 3; i++) {
+        CHECK_EQ(waitpid(c.pid[i], NULL, 0), c.pid[i]);
+        c.pid[i] = 0;
+    }
+    cluster_start(&c);
+    for (int s = 0; s < 16; s++)
+        CHECK(atoi(cluster_shard_field(&c, 0, s, "term")) < 50);
     cluster_stop(&c);
 }
 
