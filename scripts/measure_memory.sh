@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -gt 0 ] || set -- 100000 1000000
 command -v redis-cli > /dev/null || { echo "needs redis-cli (apt-get install redis-tools)" >&2; exit 1; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/kvmem.XXXXXX")
-port=${BENCH_BASE_PORT:-27201}
+port=${BENCH_BASE_PORT:-12201}
 redis_pid=
 cleanup() {
     "$here/scripts/run_cluster.sh" stop --dir "$work/kvd" > /dev/null 2>&1 || true

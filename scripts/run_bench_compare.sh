@@ -40,7 +40,7 @@ cleanup() {
 }
 trap cleanup EXIT INT TERM
 
-port=${BENCH_BASE_PORT:-27101}
+port=${BENCH_BASE_PORT:-12101}
 "$here/scripts/run_cluster.sh" start --dir "$work/kvd" --base-port "$port" > /dev/null
 redis_port=$((port + 20))
 if [ -n "$have_redis" ]; then

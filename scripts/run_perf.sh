@@ -25,7 +25,7 @@ command -v redis-benchmark > /dev/null || { echo "needs redis-benchmark (apt-get
 work=$(mktemp -d "${TMPDIR:-/tmp}/kvperf.XXXXXX")
 out=${out:-$here/build/perf}
 mkdir -p "$out"
-port=${BENCH_BASE_PORT:-27301}
+port=${BENCH_BASE_PORT:-12301}
 load=
 cleanup() {
     [ -z "$load" ] || kill "$load" 2> /dev/null || true
