@@ -88,8 +88,18 @@ static void read_execute(struct shard *s, struct slice in,
     if (rv != 0 || op_is_write(op.kind))
         *ret = op_result_err(OP_ERR_BAD_OP);
     else
-        fsm_read(s->fsm, &op, env_wall_ms(s->set->env), ret);
+        fsm_read(s->fsm, &op, shard__time(s), ret);
     mem_free(many);
+}
+
+static void read_now(struct shard_req *r)
+{
+    struct shard *s = r->read.data;
+    struct op_result res;
+
+    read_execute(s, r->op, &res);
+    s->set->read_bytes += res.bulk.n;
+    r->cb(r, &res);
 }
 
 static void on_read(struct group_read *gr, int status)
@@ -100,11 +110,45 @@ static void on_read(struct group_read *gr, int status)
 
     ASSERT(r->place == SHARD_READING);
     list_del(&r->link);
-    if (status != 0)
+    if (status != 0) {
         res = op_result_err(OP_ERR_NOT_LEADER);
-    else
-        read_execute(s, r->op, &res);
-    r->cb(r, &res);
+        r->cb(r, &res);
+    } else if (s->set->read_bytes < SHARD_READ_BYTES_PER_TURN) {
+        read_now(r);
+    } else {
+        r->place = SHARD_READY; /* its point has passed: later is as good */
+        list_add_tail(&s->set->ready, &r->link);
+        env_wake(s->set->env);
+    }
+}
+
+void shard__run_ready(struct shardset *set)
+{
+    set->read_bytes = 0;
+    while (!list_empty(&set->ready) &&
+           set->read_bytes < SHARD_READ_BYTES_PER_TURN) {
+        struct shard_req *r = LIST_FIRST(&set->ready, struct shard_req, link);
+
+        ASSERT(r->place == SHARD_READY);
+        list_del(&r->link);
+        read_now(r);
+    }
+    if (!list_empty(&set->ready))
+        env_wake(set->env);
+}
+
+int64_t shard__time(struct shard *s)
+{
+    int64_t wall = env_wall_ms(s->set->env);
+    uint64_t mono = env_now_ms(s->set->env);
+    int64_t now = s->time_base_ms + (int64_t)(mono - s->time_mono_ms);
+    int64_t clock = fsm_clock_ms(s->fsm);
+
+    if (s->time_mono_ms != 0 && now >= wall && now >= clock)
+        return now; /* the wall clock was set back: go on without it */
+    s->time_mono_ms = mono;
+    s->time_base_ms = wall > clock ? wall : clock;
+    return s->time_base_ms;
 }
 
 static void submit_read(struct shard *s, struct shard_req *r)
@@ -201,7 +245,7 @@ static struct shard_batch *batch_collect(struct shard *s)
     }
     s->queue_bytes -= bytes;
     buf_clear(&set->scratch);
-    op_batch_begin(&set->scratch, env_wall_ms(set->env), n);
+    op_batch_begin(&set->scratch, shard__time(s), n);
     for (struct list *l = b->reqs.next; l != &b->reqs; l = l->next)
         op_batch_add(&set->scratch,
                      CONTAINER_OF(l, struct shard_req, link)->op);

@@ -35,6 +35,7 @@ struct shard_req {
         SHARD_QUEUED = 1,     /* waiting for a batch */
         SHARD_INFLIGHT,       /* in a proposed batch */
         SHARD_READING,        /* waiting for its read index */
+        SHARD_READY,          /* may be read; this turn has read enough */
         SHARD_REJECTED        /* cb runs next turn */
     } place;
 };

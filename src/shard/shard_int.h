@@ -12,6 +12,9 @@
 #define SHARD_SESSION_IDLE_MS 3600000
 /* Longest wait of a tick timer: bounds the effect of a wall clock jump. */
 #define SHARD_TICK_WAIT_MS_MAX 1000
+/* Results of reads given out in one turn: more wait for the next, so that large
+ * values do not keep a node from its heartbeats. */
+#define SHARD_READ_BYTES_PER_TURN (16u << 20)
 /* Memory of the batch under construction that is kept for the next one. */
 #define SHARD_SCRATCH_KEEP_BYTES (1u << 20)
 
@@ -43,6 +46,8 @@ struct shard {
     struct list dirty;     /* in set->dirty, or empty */
     bool leader, ready;    /* as last reported by the group */
     uint64_t term;
+    int64_t time_base_ms;  /* shard__time: a time of day and the monotonic */
+    uint64_t time_mono_ms; /* instant it belongs to; 0: none yet */
     struct env_timer tick_timer;
     int64_t tick_deadline; /* what the timer is armed for; INT64_MAX: not armed */
     struct shard_internal tick, drop;
@@ -58,6 +63,8 @@ struct shardset {
     unsigned n, cap;
     struct list dirty;         /* shards with queued writes to propose */
     struct list rejects;       /* shard_req whose cb gets `pos` as enum op_err */
+    struct list ready;         /* shard_req of any shard, see SHARD_READY */
+    size_t read_bytes;         /* results given out in this turn */
     struct buf scratch;        /* batch under construction */
     struct env_timer session_timer;
     bool closing;
@@ -73,6 +80,11 @@ void shard__propose(struct shard *s);
 void shard__drop_queue(struct shard *s, enum op_err err);
 void shard__drop_inflight(struct shard *s, uint64_t below);
 void shard__check(const struct shard *s);
+/* Now, ms since 1970, for what the shard's clock is moved by: the wall clock, but
+ * never going back while this process lives and never behind the state machine. */
+int64_t shard__time(struct shard *s);
+/* Run the reads that waited for this turn, as far as it may read. */
+void shard__run_ready(struct shardset *set);
 /* A committed entry that this version cannot decode: it changed nothing. */
 void shard__log_bad_entry(struct shard *s, uint64_t index, int rv);
 

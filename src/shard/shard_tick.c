@@ -2,10 +2,12 @@
  * sessions.
  *
  * Expiry is a log entry (rule R3).  The leader arms a timer for the earliest
- * deadline of the state machine; when its wall clock has passed it, it proposes
- * TICK, whose batch time moves the shard clock and expires at most 1024 keys; if
- * more are due, the next apply arms the timer again at once.  The wait is cut to a
- * second, so that a jump of the wall clock is noticed soon in both directions.
+ * deadline of the state machine; when its time has passed it, it proposes TICK,
+ * whose batch time moves the shard clock and expires at most 1024 keys; if more are
+ * due, the next apply arms the timer again at once.  The wait is cut to a second, so
+ * that a jump of the wall clock forward is noticed soon.  A clock that is set back
+ * changes nothing: the leader's time (shard__time) then goes on by the monotonic
+ * clock, so that keys neither live an hour longer nor come back.
  *
  * A leader that is deposed with a tick in flight loses nothing: the next leader
  * sees the same deadlines. */
@@ -52,7 +54,7 @@ static void on_timer(struct env_timer *t)
     s->tick_deadline = INT64_MAX;
     if (!s->ready || s->tick.busy)
         return;
-    if (fsm_next_deadline(s->fsm) <= env_wall_ms(s->set->env))
+    if (fsm_next_deadline(s->fsm) <= shard__time(s))
         internal_propose(s, &s->tick, &op);
     else
         shard__tick_update(s);
@@ -72,7 +74,7 @@ void shard__tick_update(struct shard *s)
     if (deadline == s->tick_deadline)
         return;
     s->tick_deadline = deadline;
-    wait = deadline - env_wall_ms(s->set->env);
+    wait = deadline - shard__time(s);
     if (wait < 0)
         wait = 0;
     if (wait > SHARD_TICK_WAIT_MS_MAX)

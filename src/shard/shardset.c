@@ -36,6 +36,7 @@ struct shardset *shardset_new(struct env *env, struct groupset *gs,
     set->ctx = ctx;
     list_init(&set->dirty);
     list_init(&set->rejects);
+    list_init(&set->ready);
     buf_init(&set->scratch);
     env_timer_init(env, &set->session_timer, on_session_timer, set);
     env_timer_set(&set->session_timer,
@@ -114,6 +115,7 @@ void shardset_turn(struct shardset *set)
     struct list todo;
 
     answer_rejects(set);
+    shard__run_ready(set);
     list_init(&todo);
     list_splice(&todo, &set->dirty);
     while (!list_empty(&todo)) {
@@ -126,7 +128,7 @@ void shardset_turn(struct shardset *set)
 
 bool shardset_idle(const struct shardset *set)
 {
-    if (!list_empty(&set->rejects))
+    if (!list_empty(&set->rejects) || !list_empty(&set->ready))
         return false;
     for (unsigned i = 0; i < set->n; i++) {
         const struct shard *s = set->shards[i];
@@ -163,6 +165,14 @@ void shardset_close(struct shardset *set)
             list_del(&r->link);
             shard__reject(s, r, OP_ERR_NOT_LEADER);
         }
+    }
+    while (!list_empty(&set->ready)) {
+        struct shard_req *r = LIST_FIRST(&set->ready, struct shard_req, link);
+
+        list_del(&r->link);
+        r->place = SHARD_REJECTED;
+        r->pos = OP_ERR_NOT_LEADER;
+        list_add_tail(&set->rejects, &r->link);
     }
     set->closing = true;
     answer_rejects(set);

@@ -3,6 +3,7 @@
 #include "unit/shard/lab.h"
 
 #define MANY (1u << 20)
+#define SHARD_TEST_VALUE (9u << 20)
 
 static struct lab_req w, r, r2;
 
@@ -94,4 +95,41 @@ TEST(read, that_is_a_write_in_disguise_is_refused)
     CHECK_EQ(lab.group.n_entries, 0);
     lab_close();
     lab_req_close(&w);
+}
+
+TEST(read, of_large_values_waits_when_the_turn_has_read_enough)
+{
+    static uint8_t big[SHARD_TEST_VALUE];
+    struct slice argv[] = { slice_str("k"), slice_make(big, sizeof big) };
+    const struct op op = { .kind = OP_SET, .argv = argv, .argc = 2 };
+    static struct lab_req many[4];
+
+    lab_open(4, MANY, MANY);
+    lab.group.entry_max = sizeof big + 100;
+    lab_submit(&w, "SET k v");
+    shard_cancel(lab.shard, &w.req);
+    buf_clear(&w.op);
+    op_encode(&w.op, &op);
+    w.req.op = buf_slice(&w.op);
+    shard_submit(lab.shard, &w.req);
+    lab_turn();
+    lab_apply(0);
+    lab_req_close(&w);
+
+    for (int i = 0; i < 4; i++)
+        lab_submit(&many[i], "GET k");
+    for (int i = 0; i < 4; i++)
+        lab_read_done(0);
+    CHECK_EQ(many[0].answers, 1);
+    CHECK_EQ(many[1].answers, 1); /* 2 x 9 MiB pass the 16 MiB of a turn */
+    CHECK_EQ(many[2].answers + many[3].answers, 0);
+    CHECK(!shardset_idle(lab.set));
+    shard_cancel(lab.shard, &many[2].req);
+    lab_turn();
+    CHECK_EQ(many[2].answers, 0);
+    CHECK_EQ(many[3].answers, 1);
+    CHECK(shardset_idle(lab.set));
+    lab_close();
+    for (int i = 0; i < 4; i++)
+        lab_req_close(&many[i]);
 }
