@@ -23,6 +23,8 @@
 
 #define ASK_TIMEOUT_MS 20000u
 #define POLL_NS 20000000L
+#define PORT_MIN 2048
+#define PORTS 9952 /* to 11999 */
 
 static void pause_a_little(void)
 {
@@ -31,21 +33,33 @@ static void pause_a_little(void)
     nanosleep(&t, NULL);
 }
 
-/* Bind n sockets to free ports at once, so that they differ, then close them. */
+/* Bind sockets to n free ports at once, so that they differ, then close them.
+ * The ports are below the ephemeral ones (32768 on) and below those of the other
+ * tests: an outgoing connection may sit on an ephemeral port just when the node
+ * that it belonged to is to be started again.  The process id keeps tests that
+ * run at the same time apart. */
 static void free_ports(int *ports, int n)
 {
     int fds[2 * CLUSTER_NODES_MAX];
+    int found = 0;
+    int offset = (int)getpid() * 2 * CLUSTER_NODES_MAX % PORTS;
 
-    for (int i = 0; i < n; i++) {
+    for (int tries = 0; found < n; tries++) {
+        int port = PORT_MIN + (offset + tries) % PORTS;
         struct sockaddr_in a = { .sin_family = AF_INET,
+                                 .sin_port = htons((uint16_t)port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t len = sizeof a;
 
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        CHECK(fds[i] >= 0);
-        CHECK_EQ(bind(fds[i], (struct sockaddr *)&a, sizeof a), 0);
-        CHECK_EQ(getsockname(fds[i], (struct sockaddr *)&a, &len), 0);
-        ports[i] = ntohs(a.sin_port);
+        if (tries == PORTS)
+            FAIL("fewer than %d free ports from %d on", n, PORT_MIN);
+        fds[found] = socket(AF_INET, SOCK_STREAM, 0);
+        CHECK(fds[found] >= 0);
+        if (bind(fds[found], (struct sockaddr *)&a, sizeof a) == 0) {
+            ports[found++] = port;
+        } else {
+            CHECK_EQ(errno, EADDRINUSE);
+            close(fds[found]);
+        }
     }
     for (int i = 0; i < n; i++)
         close(fds[i]);
