@@ -92,6 +92,7 @@ bench_etcd() { # op clients streams
 }
 
 one() { # system op clients pipeline
+    sync # what the system before left in the page cache must not burden this one
     case $1 in
         kvd) bench_redis_protocol "$port" "$2" "$3" "$4" ;;
         redis) bench_redis_protocol $redis_port "$2" "$3" "$4" ;;

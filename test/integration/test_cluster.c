@@ -32,20 +32,30 @@ TEST(cluster, any_node_serves_any_key)
     cluster_stop(&c);
 }
 
-TEST(cluster, leaders_are_spread_evenly_from_the_start)
+static bool leaders_are_even(struct cluster *c)
+{
+    for (int i = 0; i < 3; i++) {
+        int leads = 0;
+
+        for (int s = 0; s < 16; s++)
+            leads +=
+                strcmp(cluster_shard_field(c, i, s, "role"), "leader") == 0;
+        if (leads < 5 || leads > 6)
+            return false;
+    }
+    return true;
+}
+
+TEST(cluster, leaders_are_spread_evenly)
 {
     static struct cluster c;
-    int leads[3] = { 0 };
 
     cluster_init(&c, 3, 16);
     cluster_start(&c);
-    for (int i = 0; i < 3; i++)
-        for (int s = 0; s < 16; s++)
-            leads[i] +=
-                strcmp(cluster_shard_field(&c, i, s, "role"), "leader") == 0;
-    for (int i = 0; i < 3; i++)
-        if (leads[i] < 4 || leads[i] > 7)
-            FAIL("leaders: %d %d %d", leads[0], leads[1], leads[2]);
+    /* At once, unless the machine is so busy that others got there first: then
+     * they hand over within seconds.  The runner's watchdog bounds this. */
+    while (!leaders_are_even(&c))
+        cluster_wait(&c);
     cluster_stop(&c);
 }
 
