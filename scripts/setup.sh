@@ -16,7 +16,7 @@ RAFT_MIN=0.22.1
 RAFT_BELOW=0.23
 BUILD_PACKAGES='autoconf autoconf-archive automake libtool pkg-config make gcc
     libc6-dev binutils xz-utils libuv1-dev libsqlite3-dev libinih-dev
-    libxxhash-dev libjansson-dev libedit-dev'
+    libxxhash-dev libjansson-dev'
 TEST_PACKAGES='redis-tools netcat-openbsd python3 iproute2'
 ETC=${KV_SETUP_ETC:-/etc}
 ADDED=$ETC/apt/sources.list.d/kvmesh-backports
