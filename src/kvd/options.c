@@ -18,7 +18,7 @@ static int read_file(struct env *env, const char *path, struct config *cfg,
     struct env_file *f;
     uint64_t size = 0;
     size_t got = 0;
-    uint8_t *text;
+    uint8_t *text = NULL;
     int rv = env_open(env, path, ENV_OPEN_RDONLY, &f);
 
     if (rv != 0) {
@@ -28,9 +28,10 @@ static int read_file(struct env *env, const char *path, struct config *cfg,
     rv = env_size(env, f, &size);
     if (rv == 0 && size > OPTIONS_FILE_BYTES_MAX)
         rv = KV_E2BIG;
-    text = mem_alloc((size_t)size + 1);
-    if (rv == 0)
+    if (rv == 0) {
+        text = mem_alloc((size_t)size + 1);
         rv = env_read(env, f, 0, text, (size_t)size, &got);
+    }
     env_close(env, f);
     if (rv != 0)
         snprintf(errmsg, n, "cannot read %s: %s", path, kv_strerror(rv));

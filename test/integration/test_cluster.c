@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "integration/cluster.h"
 #include "integration/load.h"
@@ -204,6 +205,24 @@ TEST(cluster, bad_settings_are_told_and_exit_with_two)
     CHECK(strstr(err, "unknown flag --wal-snyc") != NULL);
     CHECK_EQ(cluster_try(&c, 0, no_file, err, sizeof err), 2);
     CHECK(strstr(err, "/nonexistent/kvd.conf") != NULL);
+}
+
+TEST(cluster, a_huge_file_as_configuration_is_refused_unread)
+{
+    static struct cluster c;
+    static char file[600], err[4096];
+    const char *flags[] = { "--config", file, NULL };
+    FILE *f;
+
+    cluster_init(&c, 1, 1);
+    snprintf(file, sizeof file, "%s/huge.conf", c.dir);
+    f = fopen(file, "w");
+    CHECK(f != NULL);
+    CHECK_EQ(ftruncate(fileno(f), (off_t)1 << 40), 0); /* a hole */
+    CHECK_EQ(fclose(f), 0);
+    CHECK_EQ(cluster_try(&c, 0, flags, err, sizeof err), 2);
+    CHECK(strstr(err, "cannot read") != NULL);
+    CHECK(strstr(err, "huge.conf") != NULL);
 }
 
 TEST(cluster, a_node_that_lost_its_log_may_not_vote_again)
