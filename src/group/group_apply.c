@@ -7,11 +7,13 @@
  *
  * Invariants
  *   A1  Entries are applied in order of index, each once per life of the
- * process. A2  BARRIER and CHANGE entries are not shown to the state machine
- * but count. A3  After a CHANGE above index 1 the core gets CONFIGURATION, in
- * order. A4  One turn applies at most GROUP_APPLY_ENTRIES_MAX entries or
+ *       process.
+ *   A2  BARRIER and CHANGE entries are not shown to the state machine but
+ *       count.
+ *   A3  After a CHANGE above index 1 the core gets CONFIGURATION, in order.
+ *   A4  One turn applies at most GROUP_APPLY_ENTRIES_MAX entries or
  *       GROUP_APPLY_BYTES_MAX bytes of a group, so that a long replay leaves
- * the loop to others.
+ *       the loop to others.
  *
  * A payload that is not in memory is read back, LOG_READ_AHEAD entries ahead.
  */

@@ -5,15 +5,18 @@
  *  C1  The term never goes back.
  *  C2  At most one vote per term (Election Safety, my part of it).
  *  C3  One leader per term: the leader I follow in a term never changes (a
- * message that claims otherwise is dropped as garbage); I lead only terms in
- * which I voted for myself. C4  commit index <= last index, stored index <=
- * last index. C5  applied <= min(commit_max, stored): nothing is applied that
- * could be lost. C6  My log and the core's trail agree on length and terms;
- * terms never decrease along the log and never exceed the current term. C7  A
- * leader only appends to its log (Leader Append-Only). C8  What was known to be
- * committed, or was applied, is never truncated (the local part of Leader
- * Completeness and State Machine Safety). C9  A candidate has stored its whole
- * log: the core advertises what is stored. */
+ *      message that claims otherwise is dropped as garbage); I lead only terms
+ *      in which I voted for myself.
+ *  C4  commit index <= last index, stored index <= last index.
+ *  C5  applied <= min(commit_max, stored): nothing is applied that could be
+ *      lost.
+ *  C6  My log and the core's trail agree on length and terms; terms never
+ *      decrease along the log and never exceed the current term.
+ *  C7  A leader only appends to its log (Leader Append-Only).
+ *  C8  What was known to be committed, or was applied, is never truncated (the
+ *      local part of Leader Completeness and State Machine Safety).
+ *  C9  A candidate has stored its whole log: the core advertises what is
+ *      stored. */
 #include "group/group_int.h"
 
 #define CHECK_RUNS 3u /* runs of equal terms looked at in each step */

@@ -11,14 +11,15 @@
  *   L1  e[i] is entry off + 1 + i; terms never decrease along the log.
  *   L2  bytes is the sum of len over the entries that hold a payload.
  *   L3  An entry below `evict` holds no payload unless it is a CHANGE: START
- * and the configuration rules need those at hand, and they are few and small.
+ *       and the configuration rules need those at hand, and they are few and
+ *       small.
  *   L4  An entry without a payload is durable at its pos.
  *
  * The reader is a ring of LOG_READ_AHEAD reads under way or done, entry i in
  * slot i mod LOG_READ_AHEAD, so that a consumer that walks forward always has
  * the disk working ahead of it.  A slot remembers the term it was read for:
  * when the log was truncated meanwhile, the slot no longer matches and is read
- * again. A reader that is freed while the WAL still owes it an answer lives on,
+ * again.  A reader that is freed while the WAL still owes it an answer lives on,
  * orphaned, until the last answer came. */
 #include "group/group_int.h"
 

@@ -22,14 +22,17 @@
  *
  * Invariants
  *   R1  A read is confirmed only by statements made after it arrived: it joins
- * no round that has started. R2  Its index is a commit index of this leader, in
- * this term, read at or after its arrival, while ready. R3  An answer to round
- * n also answers the rounds before n: it was made later. R4  Numbers start at
- * random and grow: an answer to an earlier process on this node matches no
- * round of this one. R5  A witness's statement counts for the read it came with
- * alone, as the witness's own confirmation. R6  A read that is confirmed stays
- * so when the leader steps down: its point in time has passed.  The others
- * fail.
+ *       no round that has started.
+ *   R2  Its index is a commit index of this leader, in this term, read at or
+ *       after its arrival, while ready.
+ *   R3  An answer to round n also answers the rounds before n: it was made
+ *       later.
+ *   R4  Numbers start at random and grow: an answer to an earlier process on
+ *       this node matches no round of this one.
+ *   R5  A witness's statement counts for the read it came with alone, as the
+ *       witness's own confirmation.
+ *   R6  A read that is confirmed stays so when the leader steps down: its point
+ *       in time has passed.  The others fail.
  *
  * A round that is not confirmed within a heartbeat is given up: its reads join
  * the next one, under a new number.  A group has at most GROUP_READ_ROUNDS_MAX

@@ -3,41 +3,51 @@
  * libraft's core is good, and has holes that its author's own host does not
  * run into or has not met yet.  No patch of the library is needed: each hole
  * has a precondition that the host can keep away from the core.  (S9 speaks
- * about promotions and arrives with membership changes.)
+ * about promotions and arrives with membership changes; S5 and S12 change
+ * messages on their way out.)
  *
  *  S1  A sole voter elects itself at START without raising its term or voting.
  *      After a crash that lost an unsynced entry it would write another entry
- *      with the same index and term as one that a stand-by may hold already. So
- *      the host raises the term, durably, and votes for itself.
+ *      with the same index and term as one that a stand-by may hold already.
+ *      So the host raises the term, durably, and votes for itself.
  *  S2  A CHANGE that is not the first new entry of an AppendEntries is recorded
  *      at the index of the first one, and is then neither rolled back by a
  *      truncation nor ever committed.  So the host cuts messages before
- * CHANGEs. S3  An AppendEntries that begins below the compacted part of the
- * log: its old entries would be appended at the end.  So it is cut to begin at
- * the snapshot, whose term is known and which is committed. S4  A late refusal
- * of an index that matched since then sets next <= match; the window
- * computation underflows and the follower gets empty messages for ever. So it
- * is dropped.  A hint below the match index does the same damage and is raised
- * to it (S12 hints at the follower's commit index, which may be lower). S5  A
- * refused pre-vote echoes the asked term: a node with the longer log and the
- *      lower term never learns the higher one, and nobody is ever elected.  So
- *      the refusal carries the true term.
+ *      CHANGEs.
+ *  S3  An AppendEntries that begins below the compacted part of the log: its
+ *      old entries would be appended at the end.  So it is cut to begin at the
+ *      snapshot, whose term is known and which is committed.
+ *  S4  A late refusal of an index that matched since then sets next <= match;
+ *      the window computation underflows and the follower gets empty messages
+ *      for ever.  So it is dropped.  A hint below the match index does the same
+ *      damage and is raised to it (S12 hints at the follower's commit index,
+ *      which may be lower).
+ *  S5  A refused pre-vote echoes the asked term: a node with the longer log and
+ *      the lower term never learns the higher one, and nobody is ever elected.
+ *      So the refusal carries the true term.
  *  S6  A server that is no voter by its own configuration refuses every vote:
- * if it was just promoted and has not heard of it, the group is dead.  So it
- * votes as if it were one; whoever asks counts it only if its own configuration
- * does. S7  A vote result that arrives when I am no candidate is judged by a
- * field of the candidate's part of a union.  So it is dropped. S8  A new leader
- * appends a barrier only if its last entry is above its commit index, which may
- * have moved back.  Reads and changes need a committed entry of the leader's
- * own term: the host appends one when the core did not. S10 Any other error of
- * raft_step (an AppendEntries that contradicts a committed entry, no memory)
- * leaves the core half-changed: the process stops. S11 A follower refuses votes
- * while it remembers a leader and only its own timeout makes it forget; a
- * server that never times out (no voter, installing) never forgets.  So a
- * leader that was silent for 2 election timeouts, or that is the very
- * candidate, is forgotten.  Safety does not rest on that memory. S12 A refusal
- * lets the leader step back by one index a round trip.  So it hints at the
- * commit index: the committed prefix always matches. */
+ *      if it was just promoted and has not heard of it, the group is dead.  So
+ *      it votes as if it were one; whoever asks counts it only if its own
+ *      configuration does.
+ *  S7  A vote result that arrives when I am no candidate is judged by a field
+ *      of the candidate's part of a union.  So it is dropped.
+ *  S8  A new leader appends a barrier only if its last entry is above its
+ *      commit index, which may have moved back.  Reads and changes need a
+ *      committed entry of the leader's own term: the host appends one when the
+ *      core did not.
+ *  S10 Any other error of raft_step (an AppendEntries that contradicts a
+ *      committed entry, no memory) leaves the core half-changed: the process
+ *      stops.
+ *  S11 A follower refuses votes while it remembers a leader and only its own
+ *      timeout makes it forget; a server that never times out (no voter,
+ *      installing) never forgets.  So a leader that was silent for 2 election
+ *      timeouts, or that is the very candidate, is forgotten.  Safety does not
+ *      rest on that memory.
+ *  S12 A refusal lets the leader step back by one index a round trip.  So it
+ *      hints at the commit index: the committed prefix always matches.
+ *  S13 A peer that was never due a message is judged silent, and is then sent
+ *      entries only with heartbeats.  So the heartbeat timeout is 0 in the
+ *      steps that have something for it (SUBMIT, TIMEOUT). */
 #include "group/group_rules.h"
 
 #include <stddef.h>

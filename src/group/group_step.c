@@ -1,10 +1,10 @@
 /* Events in, updates out: the only place that calls raft_step.
  *
- *   frame ---- step__receive --.                  .-> HARDSTATE record, gate
- * moves timer ---- step__timeout --+                  +-> APPEND record, log
- * tail client --- step__submit ---+--> step__run ----+-> messages (group_out.c)
- *   WAL ------ step__durable --+   (raft_step)    +-> role, leader, barrier due
- *   apply ---- CONFIGURATION --'                  '-> commit index
+ *   frame --- step__receive --.                  .-> HARDSTATE record, gate
+ *   timer --- step__timeout --+                  +-> APPEND record, log tail
+ *   client -- step__submit ---+--> step__run ----+-> messages (group_out.c)
+ *   WAL ----- step__durable --+   (raft_step)    +-> role, leader, barrier due
+ *   apply --- CONFIGURATION --'                  '-> commit index
  *
  * The core is told at once that everything is on its way and later, by
  * PERSISTED_ENTRIES, what is stored.  It never needs to know when its term and
@@ -22,10 +22,12 @@
  *   T1  Runs are in order of lsn and of index; they end at the log's end or are
  *       empty.
  *   T2  Nothing above runs inside raft_step, and raft_step is not entered
- * twice. T3  commit_max is the highest commit index seen: the core's may move
- * back (an AppendEntries that ends below it), what is committed stays
- * committed. T4  A follower's timeout is not fired while its log is not stored:
- * the core would throw it away and wait for a whole new one. */
+ *       twice.
+ *   T3  commit_max is the highest commit index seen: the core's may move back
+ *       (an AppendEntries that ends below it), what is committed stays
+ *       committed.
+ *   T4  A follower's timeout is not fired while its log is not stored: the core
+ *       would throw it away and wait for a whole new one. */
 #include "group/group_int.h"
 
 #include <inttypes.h>

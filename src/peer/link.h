@@ -8,7 +8,7 @@
  * older one: frames of the old one that are still unread are discarded (host
  * rule S3 of the design wants that).
  *
- * Queues are bounded in bytes.  link_send refuses when the queue is full or the
+ * Queues are bounded in bytes.  links_send refuses when the queue is full or the
  * link is down: Raft copes with the loss, requests get KV_EBUSY.
  *
  * Everything runs on the loop thread.  No function of links_ops is called from

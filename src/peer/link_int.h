@@ -95,7 +95,8 @@ void link__conn_ready(struct conn *c);
 /* Queue and own f; link__conn_flush writes. */
 void link__conn_put(struct conn *c, struct frame *f);
 void link__conn_flush(struct conn *c);
-/* Begin to close.  Calls nothing of links_ops; link__conn_closed comes later. */
+/* Begin to close.  Calls nothing of links_ops; the connection is freed
+ * later, when its stream is closed. */
 void link__conn_drop(struct conn *c, int reason);
 
 /* ---- peers and links ---- */

@@ -7,7 +7,7 @@
  *     place where no intact record stands; wal_scan.c decides whether that is
  *     the end of the log, a torn write, or damage;
  *  3  only if all is well: the newest file is synced (what was read may still
- * be only in the page cache), a torn segment is sealed at its last intact
+ *     be only in the page cache), a torn segment is sealed at its last intact
  *     record so that no leftover behind it is ever read again, left-over
  *     temporary files are removed.
  *

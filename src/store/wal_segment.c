@@ -1,8 +1,7 @@
 /* Segments: their files from birth to recycling.
  *
- *     (nothing) --zeros, in chunks--> wal-next.tmp --header--> wal-N.seg
- * (ready) wal-K.seg --nobody needs it--> wal-K.free --header--> wal-N.seg
- * (ready)
+ *     (nothing) --zeros, in chunks--> wal-next.tmp --header--> wal-N.seg (ready)
+ *     wal-K.seg --nobody needs it--> wal-K.free --header--> wal-N.seg (ready)
  *
  * A segment gets its identity (sequence, generation, base lsn) when it is
  * planned, and records may be encoded for it at once; they are written once its
@@ -29,9 +28,10 @@
  *
  * Invariants:
  *  I1  segs are consecutive in sequence and in lsn; a READY one is never behind
- * a PLANNED one. I2  A .seg file's header is durable before the file has that
- * name. I3  A segment is retired only from the front, when every record that
- * made it dispensable is durable. */
+ *      a PLANNED one.
+ *  I2  A .seg file's header is durable before the file has that name.
+ *  I3  A segment is retired only from the front, when every record that made it
+ *      dispensable is durable. */
 #include "store/wal_int.h"
 
 #include <inttypes.h>
