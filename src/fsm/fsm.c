@@ -200,11 +200,6 @@ uint64_t fsm_slot_digest(const struct fsm *f, uint16_t slot)
     return f->engine->ops->slot_digest(f->engine, slot);
 }
 
-uint64_t fsm_slot_keys(const struct fsm *f, uint16_t slot)
-{
-    return f->engine->ops->slot_keys(f->engine, slot);
-}
-
 int64_t fsm_next_deadline(const struct fsm *f)
 {
     struct engine_view v;

@@ -46,7 +46,6 @@ int64_t fsm_clock_ms(const struct fsm *f);
  * sessions, not over the keys. */
 uint64_t fsm_digest(const struct fsm *f);
 uint64_t fsm_slot_digest(const struct fsm *f, uint16_t slot);
-uint64_t fsm_slot_keys(const struct fsm *f, uint16_t slot);
 /* Earliest deadline of any key, ms; INT64_MAX if none.  The leader proposes a
  * TICK once its clock has passed it. */
 int64_t fsm_next_deadline(const struct fsm *f);

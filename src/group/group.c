@@ -526,10 +526,6 @@ void group__arm(struct group *g)
     heap_insert(&g->gs->timers, &g->timer, at);
 }
 
-uint32_t group_id(const struct group *g)
-{
-    return g->id;
-}
 enum group_role group_role(const struct group *g)
 {
     return role_of(g);

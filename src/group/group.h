@@ -63,7 +63,6 @@ void group_read_cancel(struct group *g, struct group_read *r);
 int group_transfer(struct group *g, uint64_t to);
 bool group_transferring(const struct group *g);
 
-uint32_t group_id(const struct group *g);
 enum group_role group_role(const struct group *g);
 bool group_ready(const struct group *g);          /* may propose and read */
 uint64_t group_leader(const struct group *g);     /* node id, 0: unknown */

@@ -122,7 +122,6 @@ static void read_replica(struct cluster_view *v, struct view_node *n,
     r->present = true;
     r->leader = strcmp(r->role, "leader") == 0;
     r->ready = field_number(p, "ready") != 0;
-    r->knows = field_number(p, "leader");
     r->term = field_number(p, "term");
     r->last = field_number(p, "last");
     r->commit = field_number(p, "commit");

@@ -9,14 +9,12 @@
 
 #define VIEW_NODES_MAX 64u
 #define VIEW_SHARDS_MAX 256u
-#define VIEW_REPLICAS_MAX 7u
 
 /* One shard as one node sees it. */
 struct view_replica {
     bool present;      /* the node has a replica */
     char role[16];     /* leader, follower, candidate */
     bool leader, ready;
-    uint64_t knows;    /* leader it knows of; 0: none */
     uint64_t term, last, commit, applied, keys;
     char digest[17];
 };

@@ -343,7 +343,6 @@ static int open_server(struct node *n, char *errmsg, size_t len)
     const struct directory_node *me = directory_node(n->dir, c->node_id);
     const struct router_config rcfg = {
         .node_id = n->self.node_id,
-        .instance_id = n->self.instance_id,
         .deadline_ms = c->deadline_ms,
         .pending_max = c->pending_max,
         .pending_bytes_max = c->pending_bytes,

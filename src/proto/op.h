@@ -110,7 +110,6 @@ struct op {
 /* Fields of an encoded op at their fixed places, without decoding it.  enc holds
  * at least OP_FIXED_BYTES. */
 #define OP_FIXED_BYTES 14u
-static inline uint16_t op_peek_slot(struct slice enc) { return get_u16le(enc.p + 4); }
 static inline bool op_is_retry(struct slice enc) { return (get_u16le(enc.p + 2) & OP_RETRY) != 0; }
 /* Say in an encoded op that it was sent before. */
 static inline void op_mark_retry(uint8_t *enc) { put_u16le(enc + 2, (uint16_t)(get_u16le(enc + 2) | OP_RETRY)); }

@@ -2,8 +2,10 @@
  * it here or forwards it, retries inside the cluster until its deadline, and gives
  * the true result or a clear error.
  *
- * Exactly once inside the cluster (rule R8): every write is stamped with (origin =
- * this node's instance id, sequence of that shard, lowest sequence unanswered). */
+ * Exactly once inside the cluster (rule R8): every write is stamped with
+ * (origin, sequence of that shard, lowest sequence unanswered).  The origin is a
+ * random number of this router, not of the data directory: sequences begin again
+ * with each process. */
 #ifndef KV_ROUTER_ROUTER_H
 #define KV_ROUTER_ROUTER_H
 
@@ -19,7 +21,7 @@
 struct router; /* opaque */
 
 struct router_config {
-    uint64_t node_id, instance_id;
+    uint64_t node_id;
     uint64_t deadline_ms;        /* default 5000 */
     size_t pending_max;          /* requests in flight; BUSY above */
     size_t pending_bytes_max;

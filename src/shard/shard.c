@@ -427,8 +427,3 @@ struct fsm *shard_fsm(struct shard *s)
 {
     return s->fsm;
 }
-
-uint32_t shard_id(const struct shard *s)
-{
-    return s->id;
-}

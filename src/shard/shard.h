@@ -41,7 +41,7 @@ struct shard_req {
 };
 
 struct shard_config {
-    unsigned batches_inflight_max;  /* SHARD_INFLIGHT_MAX */
+    unsigned batches_inflight_max;  /* entries of one shard in flight */
     size_t batch_bytes_max;
     size_t queue_bytes_max;         /* waiting for a batch; BUSY above */
 };
@@ -74,6 +74,5 @@ void shard_submit(struct shard *s, struct shard_req *r);
 void shard_cancel(struct shard *s, struct shard_req *r);
 struct group *shard_group(struct shard *s);
 struct fsm *shard_fsm(struct shard *s);
-uint32_t shard_id(const struct shard *s);
 
 #endif

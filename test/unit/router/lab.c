@@ -29,7 +29,7 @@ void lab_init(struct lab *l, unsigned nodes)
 
     memset(l, 0, sizeof(*l));
     l->n = nodes;
-    l->cfg = (struct router_config){ .instance_id = 99, .deadline_ms = 5000,
+    l->cfg = (struct router_config){ .deadline_ms = 5000,
                                      .pending_max = 100000,
                                      .pending_bytes_max = 64u << 20 };
     list_init(&l->net);
