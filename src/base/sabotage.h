@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #define SABOTAGE_MAP(X)                                                     \
-    X(S1) X(S2) X(S3) X(S4) X(S5) X(S6) X(S7) X(S8) X(S9) X(S10) X(S11) X(S12) \
+    X(S1) X(S2) X(S3) X(S4) X(S5) X(S6) X(S7) X(S8) X(S10) X(S11) X(S12) X(S13) \
     X(ACK_BEFORE_FSYNC) X(VOTE_UNGATED) X(READ_WITHOUT_ROUND)               \
     X(READ_OLD_ROUND) X(DEDUPE_OFF) X(TORN_ACCEPTED) X(TTL_LOCAL_CLOCK)     \
     X(WAL_STALE_ACCEPTED) X(WAL_DAMAGE_CUT) X(SESSION_NO_TOMB)

@@ -195,7 +195,8 @@ bool rules__s10_fatal(const struct raft_event *ev, int rv)
 unsigned rules__s13_heartbeat(const struct raft_event *ev,
                               unsigned heartbeat_ms)
 {
-    if (ev->type == RAFT_SUBMIT || ev->type == RAFT_TIMEOUT)
+    if (!SABOTAGE(S13) &&
+        (ev->type == RAFT_SUBMIT || ev->type == RAFT_TIMEOUT))
         return 0;
     return heartbeat_ms;
 }

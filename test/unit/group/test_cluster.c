@@ -492,21 +492,6 @@ TEST(group, one_turn_applies_a_bounded_number_of_entries)
 
 /* ---- transfer ---- */
 
-TEST(group, a_write_does_not_wait_for_a_heartbeat_when_a_node_is_down)
-{
-    uint64_t leader;
-    struct lab *lab = elected(3, &leader);
-
-    lab_crash(lab, leader % 3 + 1);
-    for (uint64_t v = 1; v <= 100; v++) {
-        lab_run(lab, (unsigned)(v * 37 % 230));
-        CHECK_EQ(lab_propose(lab, leader, 0, v, 0), 0);
-        lab_settle(lab); /* no time passes */
-        CHECK_EQ(lab->node[leader].fsm[0].n, v);
-    }
-    lab_free(lab);
-}
-
 static uint64_t entry_bytes;
 
 static bool weigh(struct lab_frame *f)

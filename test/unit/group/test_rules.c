@@ -533,3 +533,42 @@ TEST(rules, s12_off_the_leader_steps_back_one_entry_at_a_time)
     rule_off(SABOTAGE_S12);
     CHECK(answers_until_repaired() > 2000);
 }
+
+/* ---- S13 ---- */
+
+/* One of three nodes is down.  How many of a hundred writes, made now and then,
+ * were not applied before any time had passed. */
+static unsigned writes_that_wait(void)
+{
+    struct lab *lab = lab_new(3, 1);
+    unsigned waited = 0;
+    uint64_t leader;
+
+    for (uint64_t id = 1; id <= 3; id++)
+        lab_start(lab, id);
+    leader = lab_elect(lab, 0, 10000);
+    CHECK(leader != 0);
+    lab_run(lab, 200);
+    lab_crash(lab, leader % 3 + 1);
+    for (uint64_t v = 1; v <= 100; v++) {
+        lab_run(lab, (unsigned)(v * 37 % 230));
+        CHECK_EQ(lab_propose(lab, leader, 0, v, 0), 0);
+        lab_settle(lab); /* no time passes */
+        waited += lab->node[leader].fsm[0].n < v;
+    }
+    lab_run(lab, 300);
+    CHECK_EQ(lab->node[leader].fsm[0].n, 100);
+    lab_free(lab);
+    return waited;
+}
+
+TEST(rules, s13_a_write_does_not_wait_for_a_heartbeat_when_a_node_is_down)
+{
+    CHECK_EQ(writes_that_wait(), 0);
+}
+
+TEST(rules, s13_off_writes_wait_for_heartbeats)
+{
+    rule_off(SABOTAGE_S13);
+    CHECK(writes_that_wait() > 0);
+}
