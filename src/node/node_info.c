@@ -253,15 +253,8 @@ static bool on_peer_up(void *ctx, uint64_t id)
 
 /* Replay happens through Raft: a shard serves once its leader has applied its
  * log, and reads wait for that; nothing is ever served half loaded. */
-static bool on_loading(void *ctx)
-{
-    (void)ctx;
-    return false;
-}
-
 const struct server_info_ops node__info_ops = {
     .info = on_info,
     .config = on_config,
     .peer_up = on_peer_up,
-    .loading = on_loading,
 };

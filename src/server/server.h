@@ -41,7 +41,8 @@ struct server_info_ops {
     void (*config)(void *ctx, void (*put)(void *arg, const char *name, const char *value), void *arg);
     /* Replica health as this node sees it.  Not asked about this node itself. */
     bool (*peer_up)(void *ctx, uint64_t node);
-    /* The log is being read: commands on keys get -LOADING. */
+    /* A snapshot is being read: commands on keys get -LOADING.  NULL: never (a log is
+     * read while the shard has no leader, and commands wait for one). */
     bool (*loading)(void *ctx);
 };
 

@@ -16,7 +16,7 @@ struct shard; /* opaque */
 
 struct shard_req;
 /* res is borrowed for the call.  Errors of the shard itself: OP_ERR_NOT_LEADER (surely
- * not executed, or a read), OP_ERR_BUSY (surely not executed), OP_ERR_UNKNOWN (a write whose entry was proposed and whose fate this node
+ * not executed, or a read), OP_ERR_BUSY (surely not executed), OP_ERR_TOO_BIG (no entry of the log can hold it), OP_ERR_UNKNOWN (a write whose entry was proposed and whose fate this node
  * cannot tell: try again with the same origin and seq, the state machine dedupes). */
 typedef void (*shard_cb)(struct shard_req *r, const struct op_result *res);
 
