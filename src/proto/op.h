@@ -99,7 +99,7 @@ struct op {
     enum op_kind kind;
     uint16_t flags;
     uint16_t slot;       /* of the first key; SLOT_COUNT when there is no key */
-    uint64_t origin;     /* instance id of the coordinating node; 0: no dedupe */
+    uint64_t origin;     /* of the coordinating process, see router.c; 0: no dedupe */
     uint64_t seq;        /* of this shard at that origin, from 1 */
     uint64_t low;        /* lowest sequence still unanswered there; <= seq */
     int64_t time;        /* ms, see OP_TIME_* */
