@@ -1,0 +1,87 @@
+/* The cluster of a run: real nodes (node_start) on the simulated environment, and
+ * what the other parts of kvsim may do to them and see of them.
+ *
+ * Hosts 1..nodes are servers, host WORLD_CLIENT_HOST and the next hold the
+ * clients.  All calls outside of node events (from sim_at callbacks). */
+#ifndef KV_KVSIM_WORLD_H
+#define KV_KVSIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvsim/cover.h"
+#include "kvsim/plan.h"
+#include "node/node_int.h"
+#include "oracle/oracle.h"
+#include "sim/env_sim.h"
+
+#define WORLD_CLIENT_HOST 12u
+#define WORLD_CLIENT_HOSTS 2u
+#define WORLD_PORT 6379u
+
+/* Exit statuses, of kvsim and of a run. */
+enum verdict {
+    VERDICT_OK = 0,
+    VERDICT_CRASH = 127,      /* an assertion, a signal, a sanitizer */
+    VERDICT_LIVENESS = 128,   /* did not serve again after the faults */
+    VERDICT_CORRECTNESS = 129
+};
+
+struct host {
+    struct world *w;          /* borrowed */
+    unsigned id;
+    struct env *env;          /* NULL: no process */
+    struct node *node;        /* NULL: none, or it did not start */
+    uint64_t lives;           /* processes so far */
+    bool stopping;            /* node_stop was called */
+    bool failed;              /* `fatal` was called: ends at the next event */
+    bool refused;             /* node_start refused (damaged log): stays down */
+    char refusal[256];        /* why */
+};
+
+struct watch; /* watch.h */
+struct crowd; /* client.h */
+struct faults; /* fault.h */
+
+struct world {
+    struct plan plan;
+    struct sim *sim;
+    struct host host[PLAN_NODES_MAX + 1]; /* [0] unused */
+    struct history *history;
+    struct watch *watch;
+    struct crowd *crowd;
+    struct faults *faults;
+    enum verdict verdict;     /* the first that is not OK */
+    char why[1024];           /* the minimal facts */
+};
+
+struct world *world_new(const struct plan *p);
+void world_free(struct world *w);
+/* The whole run: start, load and faults, heal, liveness, final reads, audit. */
+void world_run(struct world *w);
+/* Note a violation: the first one is kept and ends the run. */
+void world_violate(struct world *w, enum verdict v, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- processes ---- */
+
+void world_start(struct world *w, unsigned node); /* harmless if it is up */
+bool world_up(const struct world *w, unsigned node); /* has a process that serves */
+void world_crash(struct world *w, unsigned node, enum sim_keep keep);
+void world_power_off(struct world *w, unsigned node, enum sim_keep keep);
+void world_stop(struct world *w, unsigned node);  /* SIGTERM; exits by itself */
+
+/* ---- looking in ---- */
+
+/* NULL: down, or no replica of it there. */
+struct shard *world_shard(struct world *w, unsigned node, uint32_t shard);
+struct group *world_group(struct world *w, unsigned node, uint32_t shard);
+/* The node that leads with the highest term (it may be cut off); 0: none. */
+unsigned world_leader(struct world *w, uint32_t shard);
+unsigned world_replicas(struct world *w, uint32_t shard, unsigned ret_nodes[PLAN_NODES_MAX]);
+/* The last lines of every node's log and of the faults, for a failure. */
+void world_print_last(struct world *w, FILE *f);
+/* A line for --trace and for the last events: what a fault or a client did. */
+void world_note(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
