@@ -15,9 +15,9 @@
 #include "base/map.h"
 #include "group/group_int.h"
 #include "group/group_wire.h"
-#include "scenario/ledger.h"
 #include "scenario/sides.h"
 #include "sim/env_sim.h"
+#include "sim/ledger.h"
 
 #define CLUSTER_NODES_MAX 5u
 #define CLUSTER_GROUP 1u

@@ -81,8 +81,8 @@ static void summarise(struct cluster *c, struct load_result *r)
     }
     mem_free(us);
     r->leaders = 0;
-    for (unsigned t = 0; t < LEDGER_TERMS_MAX; t++)
-        r->leaders += c->ledger.leader_of[t] != 0;
+    for (unsigned t = 0; t < c->ledger.cap_terms; t++)
+        r->leaders += c->ledger.terms[t].leader != 0;
 }
 
 struct cluster *scenario_load(const struct load *load, struct load_result *ret)

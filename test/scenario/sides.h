@@ -8,7 +8,7 @@
 
 #include "group/group.h"
 #include "group/groupset.h"
-#include "scenario/ledger.h"
+#include "sim/ledger.h"
 
 #define SIDES_MAX 4u
 
