@@ -8,10 +8,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 #define SABOTAGE_MAP(X)                                                     \
-    X(S1) X(S2) X(S3) X(S4) X(S5) X(S6) X(S7) X(S8) X(S10) X(S11) X(S12) X(S13) \
-    X(ACK_BEFORE_FSYNC) X(VOTE_UNGATED) X(READ_WITHOUT_ROUND)               \
-    X(READ_OLD_ROUND) X(DEDUPE_OFF) X(TORN_ACCEPTED) X(TTL_LOCAL_CLOCK)     \
-    X(WAL_STALE_ACCEPTED) X(WAL_DAMAGE_CUT) X(SESSION_NO_TOMB)
+    /* the host rules of libraft.md, off */                                 \
+    X(S1) X(S2) X(S3) X(S4) X(S5) X(S6) X(S7) X(S8) X(S9) X(S10) X(S11)     \
+    X(S12) X(S13)                                                           \
+    /* durability */                                                        \
+    X(ACK_BEFORE_FSYNC) X(PERSISTED_EARLY) X(VOTE_UNGATED) X(TERM_UNGATED)  \
+    X(VOTE_FORGOTTEN) X(EIO_IGNORED) X(DIR_UNSYNCED) X(TORN_ACCEPTED)       \
+    X(WAL_STALE_ACCEPTED) X(WAL_DAMAGE_CUT) X(CORRUPT_SKIPPED)              \
+    /* consensus */                                                         \
+    X(COMMIT_OLD_TERM) X(APPLY_UNCOMMITTED) X(NO_TRUNCATE)                  \
+    /* reads */                                                             \
+    X(READ_WITHOUT_ROUND) X(READ_OLD_ROUND) X(READ_UNGATED)                 \
+    X(READ_FOLLOWER) X(SERVE_EARLY)                                         \
+    /* outcomes and exactly once */                                         \
+    X(ACK_AT_PROPOSE) X(DEFINITE_UNKNOWN) X(UNKNOWN_REFUSED)                \
+    X(UNKNOWN_SUCCESS) X(DEDUPE_OFF) X(RETRY_FRESH) X(SESSION_NO_TOMB)      \
+    X(SESSION_EARLY)                                                        \
+    /* the state machine */                                                 \
+    X(TTL_LOCAL_CLOCK) X(CLOCK_BACKWARDS) X(READ_EXPIRES) X(CAS_BLIND)      \
+    /* routing and replies */                                               \
+    X(FORWARD_LOOP) X(ID_REUSED) X(RESULT_SHIFTED) X(REPLY_SWAPPED)
 enum sabotage {
 #define X(name) SABOTAGE_##name,
     SABOTAGE_MAP(X)

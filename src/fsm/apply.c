@@ -124,7 +124,8 @@ static bool set_condition(const struct op *op, bool exists,
     if ((op->flags & OP_IFEQ) != 0)
         return exists && slice_eq(cur->value, op->argv[2]);
     if ((op->flags & OP_IFREV) != 0)
-        return get_u64le(op->argv[2].p) == (exists ? cur->revision : 0);
+        return SABOTAGE(CAS_BLIND) ||
+               get_u64le(op->argv[2].p) == (exists ? cur->revision : 0);
     return true;
 }
 

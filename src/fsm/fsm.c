@@ -95,7 +95,8 @@ static void execute(struct fsm *f, const struct op *op, struct op_result *ret)
 static void execute_once(struct fsm *f, const struct op *op,
                          struct op_result *ret)
 {
-    if (op->origin == 0 || SABOTAGE(DEDUPE_OFF)) {
+    if (op->origin == 0 || SABOTAGE(DEDUPE_OFF) ||
+        (SABOTAGE(RETRY_FRESH) && (op->flags & OP_RETRY) != 0)) {
         execute(f, op, ret);
         return;
     }
@@ -158,7 +159,7 @@ int fsm_apply(struct fsm *f, uint64_t index, struct slice batch,
         rv = framing_check(b);
     if (rv != 0)
         return KV_EPROTO;
-    if (b.time > f->clock_ms)
+    if (b.time > f->clock_ms || SABOTAGE(CLOCK_BACKWARDS))
         f->clock_ms = b.time; /* F3 */
     for (uint64_t i = 0; op_batch_next(&b, &op) == 0; i++)
         apply_one(f, op, i, cb, ctx);

@@ -40,6 +40,8 @@ static bool look(struct fsm *f, struct slice key, bool touch,
 {
     bool found = fsm__get(f, key, touch, ret);
 
+    if (!found && SABOTAGE(READ_EXPIRES))
+        f->engine->ops->remove(f->engine, key);
     if (found)
         f->hits++;
     else

@@ -254,7 +254,7 @@ static void bury(struct sessions *s, struct session *se)
 {
     struct tomb *t;
 
-    if (SABOTAGE(SESSION_NO_TOMB)) {
+    if (SABOTAGE(SESSION_NO_TOMB) || SABOTAGE(SESSION_EARLY)) {
         session_free(s, se);
         return;
     }
@@ -285,7 +285,7 @@ static struct session *session_open(struct sessions *s, uint64_t origin,
 {
     struct session *se;
 
-    if (s->count == SESSIONS_MAX)
+    if (s->count == (SABOTAGE(SESSION_EARLY) ? 2 : SESSIONS_MAX))
         bury(s, coldest(s));
     se = MEM_NEW(struct session);
     se->origin = origin;

@@ -371,7 +371,7 @@ static int restore(struct group *g, const struct wal_group *wg, char *errmsg,
         return contradiction(errmsg, errmsg_n, g->id,
                              "no first configuration in entry", 1);
     g->start_term = g->durable_term = wg->term;
-    g->start_vote = wg->vote;
+    g->start_vote = SABOTAGE(VOTE_FORGOTTEN) ? 0 : wg->vote;
     g->open_last = log__last(&g->log);
     return 0;
 }
@@ -555,7 +555,7 @@ bool group_ready(const struct group *g)
 {
     return g->started && g->r.state == RAFT_LEADER &&
            g->barrier_term == g->r.current_term &&
-           g->applied >= g->barrier_index;
+           (SABOTAGE(SERVE_EARLY) || g->applied >= g->barrier_index);
 }
 
 uint64_t group_leader(const struct group *g)

@@ -285,12 +285,15 @@ void out__message(struct group *g, const struct raft_message *in)
 {
     struct raft_message m = *in;
     struct gpeer *p = peer_of(g, m.server_id);
-    struct gout o = { .gate = SABOTAGE(VOTE_UNGATED) ? 0 : g->meta_lsn };
+    struct gout o = { .gate = g->meta_lsn };
 
     if (p == NULL) {
         g->gs->stats.frames_dropped++;
         return;
     }
+    if (SABOTAGE(VOTE_UNGATED) ||
+        (SABOTAGE(TERM_UNGATED) && m.type != RAFT_REQUEST_VOTE_RESULT))
+        o.gate = 0;
     switch (m.type) {
     case RAFT_APPEND_ENTRIES:
         o.term = m.append_entries.term;

@@ -340,7 +340,7 @@ void read__probe(struct groupset *gs, uint64_t from, struct slice payload)
         if (g == NULL || !g->started)
             continue;
         buf_put_varint(&f->body, id);
-        buf_put_varint(&f->body, g->durable_term);
+        buf_put_varint(&f->body, SABOTAGE(READ_UNGATED) ? 0 : g->durable_term);
     }
     frame_seal(f);
     gs->stats.frames_out++;
@@ -397,7 +397,7 @@ void read__ack(struct groupset *gs, uint64_t from, struct slice payload)
 /* Planted faults, for tests of the checkers only.  True: the read is placed. */
 static bool sabotaged(struct group *g, struct group_read *r)
 {
-    if (SABOTAGE(READ_WITHOUT_ROUND)) {
+    if (SABOTAGE(READ_WITHOUT_ROUND) || SABOTAGE(READ_FOLLOWER)) {
         r->index = g->applied;
         list_add_tail(&g->reads_apply, &r->link);
         read__applied(g);
@@ -425,6 +425,8 @@ void group_read(struct group *g, struct group_read *r, uint64_t witness,
     r->witness = witness;
     r->witness_term = witness_term;
     g->gs->stats.reads++;
+    if (SABOTAGE(READ_FOLLOWER) && sabotaged(g, r))
+        return;
     if (!g->started || g->r.state != RAFT_LEADER) {
         done(g->gs, r, KV_ENOTLEADER);
         return;

@@ -93,7 +93,8 @@ static void truncate_from(struct group *g, uint64_t index)
     check__truncate(g, index);
     for (uint64_t i = index; i <= log__last(&g->log); i++)
         g->uncommitted_bytes -= log__at(&g->log, i)->len;
-    log__truncate(&g->log, index);
+    if (!SABOTAGE(NO_TRUNCATE))
+        log__truncate(&g->log, index);
     if (g->open_last >= index)
         g->open_last = index - 1;
     for (unsigned i = 0; i < g->n_runs; i++) {
@@ -121,6 +122,21 @@ static struct blob *update_blob(const struct raft_update *u, unsigned k,
     return b;
 }
 
+/* A planted fault: an entry that conflicts keeps its old payload in memory. */
+static bool keep_replaced(struct group *g, uint64_t index,
+                          const struct wal_entry *w)
+{
+    struct gent *e = log__at(&g->log, index);
+
+    if (e == NULL)
+        return false;
+    g->uncommitted_bytes += e->len;
+    g->uncommitted_bytes -= w->len;
+    e->term = w->term;
+    blob_unref(w->blob);
+    return true;
+}
+
 static void put_entries(struct group *g, const struct raft_update *u,
                         const struct raft_entry *ents,
                         struct blob *const *blobs, unsigned n)
@@ -133,7 +149,7 @@ static void put_entries(struct group *g, const struct raft_update *u,
     ASSERT(count > 0);
     if (first <= log__last(&g->log))
         truncate_from(g, first);
-    ASSERT(first == log__last(&g->log) + 1);
+    ASSERT(first == log__last(&g->log) + 1 || SABOTAGE(NO_TRUNCATE));
     groupset__wal_scratch(gs, count);
     for (unsigned i = 0; i < count; i++) {
         const struct raft_entry *e = &u->entries.batch[i];
@@ -147,21 +163,51 @@ static void put_entries(struct group *g, const struct raft_update *u,
     for (unsigned i = 0; i < count; i++) {
         const struct wal_entry *w = &gs->wents[i];
 
+        g->uncommitted_bytes += w->len;
+        if (SABOTAGE(NO_TRUNCATE) && keep_replaced(g, first + i, w))
+            continue;
         log__append(&g->log, (struct gent){ .term = w->term,
                                             .blob = w->blob,
                                             .pos = w->pos,
                                             .len = w->len,
                                             .type = w->type });
-        g->uncommitted_bytes += w->len;
     }
-    ASSERT(log__last(&g->log) == first + count - 1);
+    ASSERT(log__last(&g->log) == first + count - 1 || SABOTAGE(NO_TRUNCATE));
     run_add(g, lsn, first, log__last(&g->log));
+}
+
+/* Planted faults, for tests of the checkers only: what is taken for committed
+ * although it is not. */
+static uint64_t sabotaged_commit(const struct group *g)
+{
+    uint64_t best = g->r.commit_index;
+    raft_index match;
+
+    if (SABOTAGE(APPLY_UNCOMMITTED))
+        return g->r.last_stored > best ? g->r.last_stored : best;
+    for (uint64_t i = best + 1; i <= g->r.last_stored; i++) {
+        const struct raft_configuration *c = &g->r.configuration;
+        unsigned voters = 0, have = 0;
+
+        for (unsigned k = 0; k < c->n; k++) {
+            voters += c->servers[k].role == RAFT_VOTER;
+            if (c->servers[k].role == RAFT_VOTER)
+                have += c->servers[k].id == g->r.id ||
+                        (raft_match_index(&g->r, c->servers[k].id, &match) ==
+                             0 && match >= i);
+        }
+        if (have > voters / 2)
+            best = i;
+    }
+    return best;
 }
 
 static void note_commit(struct group *g)
 {
     uint64_t commit = g->r.commit_index;
 
+    if (SABOTAGE(APPLY_UNCOMMITTED) || SABOTAGE(COMMIT_OLD_TERM))
+        commit = sabotaged_commit(g);
     ASSERT(commit <= log__last(&g->log));
     while (g->commit_max < commit) { /* T3 */
         const struct gent *e = log__at(&g->log, g->commit_max + 1);
@@ -440,6 +486,9 @@ void step__durable(struct group *g, uint64_t lsn)
     uint64_t stored = 0;
 
     ASSERT(lsn <= wal_end(g->gs->wal));
+    if (SABOTAGE(PERSISTED_EARLY) && lsn > wal_synced(g->gs->wal) &&
+        g->r.state != RAFT_FOLLOWER)
+        return;
     terms_durable(g, lsn);
     while (g->n_runs > 0 && g->runs[g->runs_head].lsn <= lsn) {
         const struct grun *run = &g->runs[g->runs_head];

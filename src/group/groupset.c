@@ -377,7 +377,8 @@ void groupset_turn(struct groupset *gs)
     gs->in_turn = true;
     fire_timers(gs);
     post_work(gs);
-    if (SABOTAGE(ACK_BEFORE_FSYNC) && !list_empty(&gs->dirty))
+    if ((SABOTAGE(ACK_BEFORE_FSYNC) || SABOTAGE(PERSISTED_EARLY)) &&
+        !list_empty(&gs->dirty))
         groupset_synced(gs, wal_end(gs->wal));
     release_held(gs);
     read__turn(gs);

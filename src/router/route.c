@@ -38,6 +38,7 @@
  *   R2  unless settling, all in sent are of this gen and of dest;
  *   R3  n_local counts the LOCAL writes;  settling implies n_local > 0. */
 #include "base/assert.h"
+#include "base/sabotage.h"
 #include "router/router_int.h"
 
 void route__init(struct router *rt, struct rshard *s, uint32_t id)
@@ -432,6 +433,9 @@ void route__dispatch(struct rshard *s)
 {
     struct router *rt = s->rt;
 
+    while (SABOTAGE(READ_FOLLOWER) && !list_empty(&s->reads_unsent) &&
+           route__local(s) != NULL)
+        send_local(LIST_FIRST(&s->reads_unsent, struct rq, link));
     if (!has_unsent(s) || s->settling || !list_empty(&s->wait))
         return;
     if (s->leader == rt->cfg.node_id && route__local(s) != NULL)

@@ -21,6 +21,7 @@
  * log must decode on every replica. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 #include "router/router_int.h"
 
 /* An empty frame of results. */
@@ -193,6 +194,22 @@ static bool is_well_formed(struct rpeer *p, const struct forward_req *r)
            directory_shard_of_slot(rt->dir, op.slot) == r->shard;
 }
 
+/* A planted fault: what this node does not lead it passes on, under the name
+ * of whoever asked.  The answer comes to the wrong place. */
+static bool pass_on(struct rshard *s, const struct forward_head *h,
+                    const struct forward_req *r)
+{
+    struct frame *f;
+
+    if (s->leader == 0 || s->leader == s->rt->cfg.node_id ||
+        !links_is_up(s->rt->links, s->leader))
+        return false;
+    f = forward_new(FRAME_FORWARD, h);
+    forward_put_req(f, r, NULL);
+    frame_seal(f);
+    return links_send(s->rt->links, s->leader, f) == 0;
+}
+
 static void request(struct rpeer *p, const struct forward_head *h,
                     const struct forward_req *r)
 {
@@ -204,6 +221,8 @@ static void request(struct rpeer *p, const struct forward_head *h,
         return;
     }
     s = &rt->shard[r->shard];
+    if (SABOTAGE(FORWARD_LOOP) && !leads(s, r->write) && pass_on(s, h, r))
+        return;
     if (h->epoch != directory_epoch(rt->dir) || h->hops != FORWARD_HOPS ||
         !leads(s, r->write) ||
         (r->write && r->gen <= p->refused_gen[r->shard])) {

@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 #include "proto/reply.h"
 
 /* Requests below it cannot hold a key or value over its limit. */
@@ -103,6 +104,8 @@ void cmd__submit(struct cmd *m, struct part *p, uint32_t shard,
 
 struct buf *cmd__out(struct cmd *m)
 {
+    if (SABOTAGE(REPLY_SWAPPED))
+        return &m->conn->out;
     return m->link.prev == &m->conn->cmds ? &m->conn->out : &m->reply;
 }
 

@@ -29,6 +29,7 @@
 #include "base/assert.h"
 #include "base/blob.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 
 void shard__check(const struct shard *s)
 {
@@ -144,6 +145,8 @@ int64_t shard__time(struct shard *s)
     int64_t now = s->time_base_ms + (int64_t)(mono - s->time_mono_ms);
     int64_t clock = fsm_clock_ms(s->fsm);
 
+    if (SABOTAGE(CLOCK_BACKWARDS))
+        return wall;
     if (s->time_mono_ms != 0 && now >= wall && now >= clock)
         return now; /* the wall clock was set back: go on without it */
     s->time_mono_ms = mono;
@@ -266,6 +269,23 @@ static void batch_return(struct shard *s, struct shard_batch *b)
     mem_free(b);
 }
 
+/* A planted fault: plain SETs are answered when they are proposed. */
+static void ack_proposed(struct shard_batch *b)
+{
+    const struct op_result ok = { .type = OP_RES_OK };
+    struct list *l, *next;
+
+    for (l = b->reqs.next; l != &b->reqs; l = next) {
+        struct shard_req *r = CONTAINER_OF(l, struct shard_req, link);
+
+        next = l->next;
+        if (r->op.p[1] != OP_SET || (get_u16le(r->op.p + 2) & ~OP_RETRY) != 0)
+            continue;
+        list_del(&r->link);
+        r->cb(r, &ok);
+    }
+}
+
 /* 0: a batch was proposed; else why not (the queue is as it was). */
 static int propose_one(struct shard *s)
 {
@@ -281,6 +301,8 @@ static int propose_one(struct shard *s)
     }
     list_add_tail(&s->inflight, &b->link);
     s->n_inflight++;
+    if (SABOTAGE(ACK_AT_PROPOSE))
+        ack_proposed(b);
     return 0;
 }
 
@@ -335,7 +357,9 @@ void shard__drop_inflight(struct shard *s, uint64_t below)
 
         if (b->term >= below)
             break;
-        batch_drop(s, b, OP_ERR_UNKNOWN);
+        batch_drop(s, b,
+                   SABOTAGE(UNKNOWN_REFUSED) ? OP_ERR_NOT_LEADER
+                                             : OP_ERR_UNKNOWN);
     }
 }
 
@@ -349,7 +373,7 @@ static void on_result(void *ctx, uint64_t i, const struct op *op,
     if (list_empty(&b->reqs))
         return;
     r = LIST_FIRST(&b->reqs, struct shard_req, link);
-    if (r->pos != i)
+    if (r->pos != i && !SABOTAGE(RESULT_SHIFTED))
         return; /* the one at i was cancelled */
     list_del(&r->link);
     r->cb(r, res);

@@ -27,6 +27,7 @@
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 
 /* Names found in the directory. */
 struct names {
@@ -241,6 +242,20 @@ int wal__load_segment(struct wal__load *l, struct wal__segment *s)
     return 0;
 }
 
+/* A planted fault: go on behind a record that is damaged. */
+static bool skip_corrupt(const struct wal__load *l,
+                         const struct wal__segment *s, uint32_t *off)
+{
+    uint32_t n = get_u32le(l->buf + *off + 4);
+
+    if (n < WAL__REC_HEADER || n % WAL__ALIGN != 0 ||
+        n > s->h.bytes - *off - WAL__REC_HEADER ||
+        get_u64le(l->buf + *off + 8) != s->h.base_lsn + *off)
+        return false;
+    *off += n;
+    return true;
+}
+
 /* Fold the segment in l->buf.  *ret_off: the end of its last intact record;
  * *ret_sealed: that is its seal. */
 static int load_records(struct wal__load *l, const struct wal__segment *s,
@@ -257,6 +272,9 @@ static int load_records(struct wal__load *l, const struct wal__segment *s,
                                    "a record of a kind or version this kvd "
                                    "does not know; start the version that "
                                    "wrote it");
+        if (rv == KV_ECORRUPT && SABOTAGE(CORRUPT_SKIPPED) &&
+            skip_corrupt(l, s, &off))
+            continue;
         if (rv != 0)
             break;
         if (off == WAL__SEG_HEADER && r.kind != WAL__CHECKPOINT &&
