@@ -329,6 +329,13 @@ int sim__sync(struct env *e, struct env_file *f)
 
 /* ---- asynchronous ---- */
 
+static uint64_t spike(struct sim *s, const struct sim_disk *d)
+{
+    if (d->spike_ppm == 0 || rng_below(&s->rng, 1000000) >= d->spike_ppm)
+        return 0;
+    return rng_below(&s->rng, (uint64_t)d->spike_us + 1);
+}
+
 static void write_end(struct sim *s, struct sim_event *ev);
 
 static uint32_t parts_crc(const struct env_io *io)
@@ -351,6 +358,7 @@ static void write_begin(struct sim_proc *p)
 
     if (io->sync)
         t += sim__delay(s, d->lat[SIM_DISK_SYNC], 0);
+    t += spike(s, d);
     if (s->now + t < d->stall_until)
         t = d->stall_until - s->now;
     job->since = s->now;
@@ -453,7 +461,8 @@ void sim__submit_read(struct env *e, struct env_io *io)
 
     job->since = p->sim->now;
     list_add_tail(&d->reads, &job->link);
-    sim__post_proc(p, sim__delay(p->sim, d->lat[SIM_DISK_READ], io->len),
+    sim__post_proc(p, sim__delay(p->sim, d->lat[SIM_DISK_READ], io->len) +
+                          spike(p->sim, d),
                    read_end, "read", job);
 }
 
@@ -492,6 +501,30 @@ void sim_disk_fail(struct sim *s, unsigned node, enum sim_disk_op op,
         s->nodes[i].disk.fail[op].nth = nth;
         s->nodes[i].disk.fail[op].error = error;
     }
+}
+
+void sim_disk_spikes(struct sim *s, unsigned node, uint32_t ppm, uint32_t us)
+{
+    ASSERT(ppm <= 1000000);
+    EACH_NODE(i, node) {
+        s->nodes[i].disk.spike_ppm = ppm;
+        s->nodes[i].disk.spike_us = us;
+    }
+}
+
+void sim_disk_files(struct sim *s, unsigned node, sim_file_cb cb, void *ctx)
+{
+    const struct sim_names *t = &s->nodes[node].disk.live;
+
+    for (size_t i = 0; i < t->n; i++) {
+        if (!t->v[i].inode->is_dir)
+            cb(ctx, t->v[i].path, t->v[i].inode->live.size);
+    }
+}
+
+uint64_t sim_disk_used(const struct sim *s, unsigned node)
+{
+    return bytes_used(&s->nodes[node].disk);
 }
 
 void sim_disk_stall(struct sim *s, unsigned node, uint64_t t)

@@ -108,12 +108,18 @@ void sim_disk_latency(struct sim *s, unsigned node, enum sim_disk_op op, struct 
 /* The nth (1: the next) operation of this kind fails with error, once.  A failed sync
  * also drops what it should have written, as Linux does. */
 void sim_disk_fail(struct sim *s, unsigned node, enum sim_disk_op op, unsigned nth, int error);
+/* That part of the asynchronous writes and reads takes up to us longer. */
+void sim_disk_spikes(struct sim *s, unsigned node, uint32_t ppm, uint32_t us);
 /* No asynchronous write of the node ends before time t (us). */
 void sim_disk_stall(struct sim *s, unsigned node, uint64_t t);
 /* Writes beyond this many bytes on the disk fail with KV_ENOSPC; 0: no limit. */
 void sim_disk_capacity(struct sim *s, unsigned node, uint64_t bytes);
 /* Change bytes at rest (rot); KV_ENOENT, KV_EINVAL beyond the end. */
 int sim_disk_damage(struct sim *s, unsigned node, const char *path, uint64_t off, uint8_t xor_mask);
+/* The files of a node, in order of their paths. */
+typedef void (*sim_file_cb)(void *ctx, const char *path, uint64_t bytes);
+void sim_disk_files(struct sim *s, unsigned node, sim_file_cb cb, void *ctx);
+uint64_t sim_disk_used(const struct sim *s, unsigned node); /* bytes, see sim_disk_capacity */
 struct sim_disk_stats {
     uint64_t writes, syncs, reads; /* finished */
     uint64_t unsynced;             /* operations that a crash may lose */
@@ -124,6 +130,12 @@ void sim_disk_stats(const struct sim *s, unsigned node, struct sim_disk_stats *r
 
 /* from and to may be SIM_EVERY.  One direction each. */
 void sim_net_latency(struct sim *s, unsigned from, unsigned to, struct sim_latency lat);
+/* That part of the segments travels up to us longer, and holds up what follows. */
+void sim_net_tail(struct sim *s, unsigned from, unsigned to, uint32_t ppm, uint32_t us);
+/* That part of the packets is lost: TCP sends it again after SIM_RTO_US, twice that
+ * the next time; what follows on its connection waits behind it. */
+#define SIM_RTO_US 200000u
+void sim_net_loss(struct sim *s, unsigned from, unsigned to, uint32_t ppm);
 /* Packets of this direction vanish: bytes wait and arrive after the heal, as TCP
  * would send them again; dials time out. */
 void sim_net_cut(struct sim *s, unsigned from, unsigned to);
@@ -132,9 +144,30 @@ void sim_net_heal(struct sim *s, unsigned from, unsigned to);
 void sim_net_isolate(struct sim *s, unsigned node);
 /* Reset every connection between a and b, both ends at once. */
 void sim_net_reset(struct sim *s, unsigned a, unsigned b);
+/* The same, and of the bytes on their way those from a random one on are lost. */
+void sim_net_abort(struct sim *s, unsigned a, unsigned b);
+/* Every connection between a and b is reset at a; b is not told.  What either end
+ * sends on it before time t (us) vanishes; a later byte of b is answered by a reset.
+ * Returns how many connections that were. */
+unsigned sim_net_half_open(struct sim *s, unsigned a, unsigned b, uint64_t t);
 /* Bytes of a connection that a node writes are in flight or unread: this many
  * at most (256 KiB). */
 void sim_net_window(struct sim *s, size_t bytes);
+
+/* Stronger than TCP: whole Raft messages between peers (peer/frame.h, kind FRAME_RAFT)
+ * are delivered twice, or later than those behind them.  Raft allows for that, and
+ * several host rules exist for nothing else.  Other frames keep their order. */
+struct sim_mangle {
+    uint32_t duplicate_ppm; /* delivered, and once more up to late_us later */
+    uint32_t late_ppm;      /* delivered up to late_us later */
+    uint32_t late_us;       /* small delays are as likely as large ones */
+};
+/* Connections to this port carry peer frames (0, the default: none do). Before any
+ * of them begins. */
+void sim_net_peer_port(struct sim *s, uint16_t port);
+void sim_net_mangle(struct sim *s, unsigned from, unsigned to, struct sim_mangle m);
+/* Messages delivered a second time; delivered after one that was sent later. */
+void sim_net_mangled(const struct sim *s, uint64_t *ret_doubled, uint64_t *ret_overtaken);
 
 /* Bytes that were handed to (delivered: false) or arrive from the network.  stream
  * names one direction of one connection; never reused. */

@@ -161,7 +161,7 @@ static void dial_answer(struct sim *s, struct sim_event *ev)
         unsigned me = d->proc->node->id;
         uint64_t t = sim__net_delay(s, d->to, me, 0);
 
-        if (sim__net_dead(s, d->to, me))
+        if (sim__net_dead(s, d->to, me) || sim__net_lost(s, d->to, me))
             dial_post(d, 0, SIM_SYN_RETRY_US, dial_answer, "syn-ack again");
         else
             dial_end(d, d->conn != NULL ? 0 : KV_ECONN, t);
@@ -200,7 +200,7 @@ static void dial_syn(struct sim *s, struct sim_event *ev)
         unsigned me = d->proc->node->id;
         uint64_t t = sim__net_delay(s, me, d->to, 0);
 
-        if (sim__net_dead(s, me, d->to))
+        if (sim__net_dead(s, me, d->to) || sim__net_lost(s, me, d->to))
             dial_post(d, 0, SIM_SYN_RETRY_US, dial_syn, "syn again");
         else
             dial_post(d, d->to, t, dial_arrive, "syn");

@@ -26,95 +26,20 @@
  * N2  After close_cb, and after end, no data; after close_cb, nothing at all.
  * N3  conn.events counts posted events that name the conn; it is freed when both
  *     ends are gone and no event is left.
- * N4  A conn's callbacks run from events only, never inside a call from above. */
+ * N4  A conn's callbacks run from events only, never inside a call from above.
+ * N5  What is sent into a black hole (half-open, net_ways.c) is never acknowledged,
+ *     so no more than a window of it is taken. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/crc.h"
 #include "base/mem.h"
-#include "sim/sim_int.h"
-
-#define SIDES 2u
-
-struct seg {
-    struct list link;
-    size_t len, taken; /* bytes, and how many the reader has got */
-    bool fin, rst;
-    uint8_t data[];
-};
-
-struct pipe {
-    uint64_t id;
-    struct list segs; /* in order; the first `arrived` are with the reader */
-    unsigned arrived, stalled;
-    size_t bytes;     /* not yet read */
-    size_t held;      /* of them read, but the writer does not know */
-    uint64_t last_at; /* arrival of the last segment */
-};
-
-/* A write that did not fit. */
-struct pending {
-    struct list link;
-    struct env_write *w;
-    size_t len, done;
-    uint8_t data[];
-};
-
-struct env_stream {
-    struct sim_conn *conn;
-    unsigned side, node;
-    uint32_t incarnation;
-    struct sim_proc *proc; /* NULL: gone (closed or crashed) */
-    const struct env_stream_ops *ops;
-    void *ctx;
-    bool paused, closing, ended;
-    bool broken;           /* a RST has arrived: writes fail */
-    struct list writes;    /* struct pending */
-    env_close_cb close_cb;
-    void *close_ctx;
-};
-
-struct sim_conn {
-    struct list link;      /* sim_net.conns, in order of creation */
-    struct sim *sim;
-    struct env_stream end[SIDES];
-    struct pipe pipe[SIDES];
-    uint16_t port;         /* of the listener */
-    unsigned events;
-};
-
-static void seg_arrive(struct sim *s, struct sim_event *ev);
-
-/* ---- ways ---- */
-
-bool sim__net_dead(const struct sim *s, unsigned from, unsigned to)
-{
-    return s->net.cut[from][to] || s->nodes[to].dark || s->nodes[from].dark;
-}
-
-uint64_t sim__net_delay(struct sim *s, unsigned from, unsigned to,
-                        size_t bytes)
-{
-    struct sim_latency lat = s->net.lat[from][to];
-    uint64_t *line = &s->net.line_free[from][to];
-    uint64_t busy = (uint64_t)lat.per_kib_us * bytes / 1024;
-
-    if (*line < s->now)
-        *line = s->now;
-    *line += busy;
-    lat.per_kib_us = 0;
-    return *line - s->now + sim__delay(s, lat, 0);
-}
-
-static unsigned reader_node(const struct sim_conn *c, unsigned side)
-{
-    return c->end[1 - side].node;
-}
+#include "sim/net_int.h"
 
 /* Post an event about a pipe, for the node at its end. */
-static void conn_post(struct sim_conn *c, unsigned side, uint64_t delay,
-                      sim_event_cb run, const char *name)
+void sim__conn_post(struct sim_conn *c, unsigned side, uint64_t delay,
+                    sim_event_cb run, const char *name)
 {
     struct sim_event *ev = sim__post(c->sim, delay, run, name);
 
@@ -124,7 +49,7 @@ static void conn_post(struct sim_conn *c, unsigned side, uint64_t delay,
     c->events++;
 }
 
-static void conn_release(struct sim_conn *c)
+void sim__conn_release(struct sim_conn *c)
 {
     if (c->end[0].proc != NULL || c->end[1].proc != NULL || c->events > 0)
         return;
@@ -136,6 +61,7 @@ static void conn_release(struct sim_conn *c)
             list_del(&g->link);
             mem_free(g);
         }
+        sim__frames_drop(&c->pipe[i]);
     }
     mem_free(c);
 }
@@ -155,8 +81,14 @@ static void seg_send(struct sim_conn *c, unsigned side, struct seg *g)
     struct sim *s = c->sim;
     struct pipe *pipe = &c->pipe[side];
     unsigned from = c->end[side].node, to = reader_node(c, side);
-    uint64_t at = s->now + sim__net_delay(s, from, to, g->len);
+    uint64_t at;
 
+    if (s->now < pipe->black_until) { /* N5 */
+        mem_free(g);
+        return;
+    }
+    at = s->now + sim__net_delay(s, from, to, g->len) +
+         sim__net_late(s, from, to);
     list_add_tail(&pipe->segs, &g->link);
     if (sim__net_dead(s, from, to) || pipe->stalled > 0) {
         pipe->stalled++;
@@ -165,10 +97,10 @@ static void seg_send(struct sim_conn *c, unsigned side, struct seg *g)
     if (at < pipe->last_at)
         at = pipe->last_at;
     pipe->last_at = at;
-    conn_post(c, side, at - s->now, seg_arrive, "segment");
+    sim__conn_post(c, side, at - s->now, sim__seg_arrive, "segment");
 }
 
-static void send_mark(struct sim_conn *c, unsigned side, bool rst)
+void sim__send_mark(struct sim_conn *c, unsigned side, bool rst)
 {
     struct seg *g = seg_new(0);
 
@@ -309,7 +241,7 @@ int sim__stream_write(struct env *e, struct env_stream *st,
 /* ---- receiving ---- */
 
 /* The reader has got n bytes: the writer may send as many. */
-static void acknowledge(struct sim_conn *c, unsigned side, size_t n)
+void sim__acknowledge(struct sim_conn *c, unsigned side, size_t n)
 {
     struct pipe *pipe = &c->pipe[side];
     struct env_stream *writer = &c->end[side];
@@ -349,8 +281,11 @@ static void deliver(struct sim_conn *c, unsigned side, struct seg *g)
     int status = g->rst ? KV_ECONN : KV_EEOF;
 
     if (g->len == 0) {
+        bool nothing = g->lost;
+
         seg_drop(&c->pipe[side], g);
-        stream_end(st, status);
+        if (!nothing)
+            stream_end(st, status);
         return;
     }
     sim__note(c->sim, crc32c((uint32_t)c->pipe[side].id, g->data, g->len));
@@ -360,8 +295,8 @@ static void deliver(struct sim_conn *c, unsigned side, struct seg *g)
     /* Out of the pipe first: the callback may close the stream. */
     c->pipe[side].arrived--;
     list_del(&g->link);
-    acknowledge(c, side, g->len);
-    st->ops->data(st->ctx, g->data, g->len);
+    sim__acknowledge(c, side, g->len);
+    sim__frames_take(c, side, g->data, g->len);
     mem_free(g);
 }
 
@@ -376,11 +311,11 @@ static void discard(struct sim_conn *c, unsigned side)
         struct seg *g = LIST_FIRST(&pipe->segs, struct seg, link);
 
         bytes = bytes || g->len > 0;
-        acknowledge(c, side, g->len);
+        sim__acknowledge(c, side, g->len);
         seg_drop(pipe, g);
     }
     if (bytes && writer->proc != NULL && !writer->broken)
-        send_mark(c, 1 - side, true);
+        sim__send_mark(c, 1 - side, true);
 }
 
 static bool has_reset(struct pipe *pipe)
@@ -414,7 +349,7 @@ static void pump(struct sim_conn *c, unsigned side)
         deliver(c, side, LIST_FIRST(&pipe->segs, struct seg, link));
 }
 
-static void seg_arrive(struct sim *s, struct sim_event *ev)
+void sim__seg_arrive(struct sim *s, struct sim_event *ev)
 {
     struct sim_conn *c = ev->ptr;
     unsigned side = (unsigned)ev->arg;
@@ -428,7 +363,7 @@ static void seg_arrive(struct sim *s, struct sim_event *ev)
         pump(c, side);
     }
     c->events--;
-    conn_release(c);
+    sim__conn_release(c);
 }
 
 static void wakeup(struct sim *s, struct sim_event *ev)
@@ -438,7 +373,7 @@ static void wakeup(struct sim *s, struct sim_event *ev)
     (void)s;
     pump(c, (unsigned)ev->arg);
     c->events--;
-    conn_release(c);
+    sim__conn_release(c);
 }
 
 void sim__stream_start(struct env *e, struct env_stream *st,
@@ -448,7 +383,7 @@ void sim__stream_start(struct env *e, struct env_stream *st,
     ASSERT(st->ops == NULL);
     st->ops = sops;
     st->ctx = ctx;
-    conn_post(st->conn, 1 - st->side, 0, wakeup, "start");
+    sim__conn_post(st->conn, 1 - st->side, 0, wakeup, "start");
 }
 
 void sim__stream_pause(struct env *e, struct env_stream *st)
@@ -463,7 +398,7 @@ void sim__stream_resume(struct env *e, struct env_stream *st)
     if (!st->paused)
         return;
     st->paused = false;
-    conn_post(st->conn, 1 - st->side, 0, wakeup, "resume");
+    sim__conn_post(st->conn, 1 - st->side, 0, wakeup, "resume");
 }
 
 void sim__stream_peer(struct env *e, struct env_stream *st, char *buf,
@@ -498,7 +433,7 @@ static void closed(struct sim *s, struct sim_event *ev)
     c->events--;
     stream_gone(st);
     discard(c, 1 - st->side);
-    conn_release(c);
+    sim__conn_release(c);
     if (cb != NULL)
         cb(ctx);
 }
@@ -510,7 +445,7 @@ void sim__stream_close(struct env *e, struct env_stream *st, env_close_cb cb,
     ASSERT(!st->closing);
     pending_cancel(st, KV_ECANCELED);
     if (!st->broken)
-        send_mark(st->conn, st->side, false);
+        sim__send_mark(st->conn, st->side, false);
     st->closing = true;
     st->close_cb = cb;
     st->close_ctx = ctx;
@@ -545,7 +480,7 @@ static void end_crash(struct env_stream *st, bool dark)
     if (st->closing)
         c->events--; /* its "closed" will not run */
     else if (!dark && !st->broken)
-        send_mark(c, st->side, true);
+        sim__send_mark(c, st->side, true);
     st->closing = true;
     stream_gone(st);
     discard(c, 1 - st->side);
@@ -564,7 +499,7 @@ void sim__net_drop_proc(struct sim_proc *p, bool dark)
             if (c->end[i].proc == p)
                 end_crash(&c->end[i], dark);
         }
-        conn_release(c);
+        sim__conn_release(c);
     }
     ASSERT(p->n_streams == 0);
 }
@@ -584,6 +519,7 @@ static void end_init(struct sim_conn *c, unsigned side, struct sim_proc *p)
     p->n_streams++;
     list_init(&st->writes);
     list_init(&pipe->segs);
+    list_init(&pipe->framing.late);
     pipe->id = ++c->sim->net.next_id;
 }
 
@@ -609,133 +545,5 @@ struct env_stream *sim__conn_end(struct sim_conn *c, unsigned side)
 void sim__conn_abandon(struct sim_conn *c)
 {
     end_crash(&c->end[0], false);
-    conn_release(c);
-}
-
-/* ---- settings ---- */
-
-#define EACH_WAY(a, b, from, to)                                  \
-    for (unsigned a = 1; a <= SIM_NODES_MAX; a++)                 \
-        for (unsigned b = 1; b <= SIM_NODES_MAX; b++)             \
-            if (((from) == SIM_EVERY || (from) == a) &&           \
-                ((to) == SIM_EVERY || (to) == b))
-
-void sim__net_init(struct sim_net *net)
-{
-    list_init(&net->conns);
-    list_init(&net->dials);
-    net->window = 256u << 10;
-    EACH_WAY(a, b, SIM_EVERY, SIM_EVERY)
-        net->lat[a][b] = (struct sim_latency){ 100, 50, 1 };
-}
-
-void sim__net_close(struct sim *s)
-{
-    sim__dials_close(s);
-    while (!list_empty(&s->net.conns)) {
-        struct sim_conn *c = LIST_FIRST(&s->net.conns, struct sim_conn, link);
-
-        c->events = 0;
-        conn_release(c);
-    }
-}
-
-void sim_net_latency(struct sim *s, unsigned from, unsigned to,
-                     struct sim_latency lat)
-{
-    EACH_WAY(a, b, from, to)
-        s->net.lat[a][b] = lat;
-}
-
-void sim_net_cut(struct sim *s, unsigned from, unsigned to)
-{
-    EACH_WAY(a, b, from, to) {
-        if (a != b)
-            s->net.cut[a][b] = true;
-    }
-}
-
-/* What waited for this way travels now. */
-static void way_healed(struct sim *s, unsigned from, unsigned to)
-{
-    struct list *at;
-
-    for (at = s->net.conns.next; at != &s->net.conns; at = at->next) {
-        struct sim_conn *c = CONTAINER_OF(at, struct sim_conn, link);
-
-        for (unsigned i = 0; i < SIDES; i++) {
-            struct pipe *pipe = &c->pipe[i];
-            size_t held = pipe->held;
-
-            if (c->end[i].node == to && reader_node(c, i) == from && held > 0) {
-                pipe->held = 0;
-                acknowledge(c, i, held);
-            }
-            if (c->end[i].node != from || reader_node(c, i) != to)
-                continue;
-            for (; pipe->stalled > 0; pipe->stalled--) {
-                uint64_t t = s->now + sim__net_delay(s, from, to, 0);
-
-                if (pipe->last_at < t)
-                    pipe->last_at = t;
-                conn_post(c, i, pipe->last_at - s->now, seg_arrive, "resent");
-            }
-        }
-    }
-}
-
-void sim_net_heal(struct sim *s, unsigned from, unsigned to)
-{
-    EACH_WAY(a, b, from, to) {
-        if (s->net.cut[a][b]) {
-            s->net.cut[a][b] = false;
-            if (!sim__net_dead(s, a, b))
-                way_healed(s, a, b);
-        }
-    }
-}
-
-void sim__net_lit(struct sim *s, unsigned node)
-{
-    for (unsigned i = 1; i <= SIM_NODES_MAX; i++) {
-        if (!sim__net_dead(s, i, node))
-            way_healed(s, i, node);
-        if (!sim__net_dead(s, node, i))
-            way_healed(s, node, i);
-    }
-}
-
-void sim_net_isolate(struct sim *s, unsigned node)
-{
-    sim_net_cut(s, node, SIM_EVERY);
-    sim_net_cut(s, SIM_EVERY, node);
-}
-
-void sim_net_reset(struct sim *s, unsigned a, unsigned b)
-{
-    struct list *at;
-
-    for (at = s->net.conns.next; at != &s->net.conns; at = at->next) {
-        struct sim_conn *c = CONTAINER_OF(at, struct sim_conn, link);
-        bool same = c->end[0].node == a && c->end[1].node == b;
-        bool swapped = c->end[0].node == b && c->end[1].node == a;
-
-        if (!same && !swapped)
-            continue;
-        send_mark(c, 0, true);
-        send_mark(c, 1, true);
-    }
-}
-
-void sim_net_window(struct sim *s, size_t bytes)
-{
-    ASSERT(bytes > 0);
-    ASSERT(list_empty(&s->net.conns));
-    s->net.window = bytes;
-}
-
-void sim_on_wire(struct sim *s, sim_wire_cb cb, void *ctx)
-{
-    s->net.wire = cb;
-    s->net.wire_ctx = ctx;
+    sim__conn_release(c);
 }

@@ -105,6 +105,7 @@ struct sim_disk {
     struct sim_latency lat[SIM_DISK_OPS];
     struct { unsigned nth; int error; } fail[SIM_DISK_OPS];
     uint64_t stall_until;
+    uint32_t spike_ppm, spike_us;
     uint64_t capacity;
     struct sim_disk_stats stats;
 };
@@ -133,6 +134,12 @@ struct sim_net {
     struct sim_latency lat[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     uint64_t line_free[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
+    struct sim_way {
+        uint32_t tail_ppm, tail_us, loss_ppm;
+        struct sim_mangle mangle;
+    } way[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
+    uint16_t peer_port;
+    uint64_t n_doubled, n_overtaken;
     sim_wire_cb wire;
     void *wire_ctx;
 };
@@ -217,7 +224,7 @@ void sim__disk_settle_dir(struct sim_disk *d, const char *dir);
 /* Is path directly inside dir? */
 bool sim__inside(const char *path, const char *dir);
 
-/* net_sim.c: connections; net_dial.c: how they begin */
+/* net_sim.c: connections; net_dial.c: how they begin; net_ways.c: settings */
 void sim__net_init(struct sim_net *net);
 void sim__net_close(struct sim *s);
 void sim__net_drop_proc(struct sim_proc *p, bool dark);
@@ -230,6 +237,8 @@ void sim__conn_abandon(struct sim_conn *c);
 void sim__net_lit(struct sim *s, unsigned node);
 void sim__dials_close(struct sim *s);
 bool sim__net_dead(const struct sim *s, unsigned from, unsigned to);
+bool sim__net_lost(struct sim *s, unsigned from, unsigned to); /* by chance: this packet */
+uint64_t sim__net_late(struct sim *s, unsigned from, unsigned to); /* us that loss and bad luck cost */
 uint64_t sim__net_delay(struct sim *s, unsigned from, unsigned to, size_t bytes);
 int sim__listen(struct env *e, const char *host, uint16_t port, env_accept_cb cb, void *ctx, struct env_listener **ret);
 void sim__listener_close(struct env *e, struct env_listener *l, env_close_cb cb, void *ctx);
