@@ -1,10 +1,16 @@
 /* Planted faults.  In the product SABOTAGE(x) is the constant 0 and leaves no
  * code behind.  Tests and the simulator build the same sources with -DKV_SABOTAGE
- * and switch single faults on, to prove that the checkers find them. */
+ * and switch single faults on, to prove that the checkers find them.  A kvd that
+ * is broken on purpose, for the negative controls of jepsen/, is compiled with one
+ * of them on for good: configure --with-sabotage=NAME.
+ *
+ * What each one breaks, and how it is found: test/sim/sabotages.txt. */
 #ifndef KV_BASE_SABOTAGE_H
 #define KV_BASE_SABOTAGE_H
 
-#ifdef KV_SABOTAGE
+#include <stddef.h>
+
+#if defined(KV_SABOTAGE) || defined(KV_SABOTAGE_PLANTED)
 #include <stdbool.h>
 #include <stdint.h>
 #define SABOTAGE_MAP(X)                                                     \
@@ -34,10 +40,29 @@ enum sabotage {
 #undef X
     SABOTAGE_COUNT
 };
+#endif
+
+#if defined(KV_SABOTAGE)
 extern uint64_t sabotage_mask; /* bit per enum sabotage; test programs only */
 #define SABOTAGE(name) ((sabotage_mask >> SABOTAGE_##name & 1) != 0)
+#elif defined(KV_SABOTAGE_PLANTED)
+#define SABOTAGE__JOIN(a, b) a##b
+#define SABOTAGE__ID(name) SABOTAGE__JOIN(SABOTAGE_, name)
+#define SABOTAGE__TEXT(name) #name
+#define SABOTAGE__NAME(name) SABOTAGE__TEXT(name)
+#define SABOTAGE(name) (SABOTAGE_##name == SABOTAGE__ID(KV_SABOTAGE_PLANTED))
 #else
 #define SABOTAGE(name) 0
 #endif
+
+/* The fault that was compiled in for good; NULL: none, this is the product. */
+static inline const char *sabotage_planted(void)
+{
+#ifdef KV_SABOTAGE_PLANTED
+    return SABOTAGE__NAME(KV_SABOTAGE_PLANTED);
+#else
+    return NULL;
+#endif
+}
 
 #endif

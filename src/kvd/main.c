@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/sabotage.h"
 #include "env/env_uv.h"
 #include "env/log.h"
 #include "kvd/options.h"
@@ -82,6 +83,11 @@ static int run(struct program *p, const struct config *cfg)
                 kv_strerror(rv));
         return EXIT_START;
     }
+    if (sabotage_planted() != NULL)
+        log_event(p->env, ENV_LOG_ERROR, "kvd",
+                  "SABOTAGED: this program is broken on purpose and loses "
+                  "data; it is for tests of the tests only",
+                  "fault=%s", sabotage_planted());
     rv = node_start(p->env, cfg, on_fatal, p, &p->node, errmsg, sizeof errmsg);
     if (rv != 0) {
         char quoted[ERRMSG_MAX];
@@ -121,7 +127,9 @@ int main(int argc, char **argv)
         options_help(stdout);
         break;
     case OPTIONS_VERSION:
-        printf("kvd %s\n", PACKAGE_VERSION);
+        printf("kvd %s%s%s\n", PACKAGE_VERSION,
+               sabotage_planted() != NULL ? " SABOTAGED " : "",
+               sabotage_planted() != NULL ? sabotage_planted() : "");
         break;
     case OPTIONS_CHECK:
         printf("kvd: the settings are sound\n");

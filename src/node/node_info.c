@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/sabotage.h"
 
 #define VALUE_MAX (CONFIG_STRING_MAX + 1)
 
@@ -193,6 +194,8 @@ static void info_server(struct node *n, struct buf *out)
     buf_printf(out,
                "os:%s\r\nprocess_id:%" PRIu64 "\r\nexecutable:%s\r\n",
                n->cfg.os, n->cfg.process_id, n->cfg.executable);
+    if (sabotage_planted() != NULL)
+        buf_printf(out, "kvmesh_sabotaged:%s\r\n", sabotage_planted());
 }
 
 static void on_info(void *ctx, const char *section, struct buf *out)
