@@ -16,7 +16,7 @@
 #define SABOTAGE_MAP(X)                                                     \
     /* the host rules of libraft.md, off */                                 \
     X(S1) X(S2) X(S3) X(S4) X(S5) X(S6) X(S7) X(S8) X(S9) X(S10) X(S11)     \
-    X(S12) X(S13)                                                           \
+    X(S12) X(S13) X(S14) X(S15)                                             \
     /* durability */                                                        \
     X(ACK_BEFORE_FSYNC) X(PERSISTED_EARLY) X(VOTE_UNGATED) X(TERM_UNGATED)  \
     X(VOTE_FORGOTTEN) X(EIO_IGNORED) X(DIR_UNSYNCED) X(TORN_ACCEPTED)       \

@@ -134,7 +134,7 @@ void group__hasten_preferred(struct group *g)
     uint64_t now = env_now_ms(g->gs->env);
     unsigned hb = cfg->heartbeat_ms;
 
-    if (!g->preferred || g->heard_ms != 0 || g->led ||
+    if (!g->preferred || g->heard_ms != 0 || g->led || !member__votes(g) ||
         now - g->opened_ms > PREFERRED_ELECTIONS * (uint64_t)cfg->election_ms)
         return;
     if (g->r.state == RAFT_LEADER ||
@@ -465,7 +465,10 @@ int group_transfer(struct group *g, uint64_t to)
         return KV_ENOTLEADER;
     if (raft_transferee(&g->r) != 0 || !group_ready(g))
         return KV_EAGAIN;
-    ev.transfer.server_id = to;
+    /* The core would take the last voter if none has everything. */
+    ev.transfer.server_id = to != 0 ? to : member__most_advanced(g);
+    if (ev.transfer.server_id == 0)
+        return KV_EINVAL; /* there is no other voter */
     switch (step__run(g, &ev, NULL, NULL, 0)) {
     case 0:
         return 0;
@@ -564,17 +567,6 @@ uint64_t group_leader(const struct group *g)
         return g->r.id;
     return g->r.state == RAFT_FOLLOWER ? g->r.follower_state.current_leader.id
                                        : 0;
-}
-
-unsigned group_voters(const struct group *g, uint64_t *ret_ids, unsigned max)
-{
-    const struct raft_configuration *c = &g->r.configuration;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < c->n; i++)
-        if (c->servers[i].role == RAFT_VOTER && n < max)
-            ret_ids[n++] = c->servers[i].id;
-    return n;
 }
 
 int group_match(const struct group *g, uint64_t node, uint64_t *ret)

@@ -59,9 +59,38 @@ void group_read(struct group *g, struct group_read *r, uint64_t witness, uint64_
 void group_read_cancel(struct group *g, struct group_read *r);
 
 /* Hand leadership to `to` (0: the most advanced voter).  KV_ENOTLEADER, KV_EAGAIN
- * (busy with another), KV_EINVAL (no voter).  Poll group_transferring. */
+ * (busy with another, or not ready), KV_EINVAL (no voter, or myself).  Poll
+ * group_transferring. */
 int group_transfer(struct group *g, uint64_t to);
 bool group_transferring(const struct group *g);
+
+/* What a server of the group is: a stand-by gets and applies all entries, but its
+ * vote does not count, and it never leads. */
+enum group_member { GROUP_VOTER, GROUP_STANDBY };
+struct group_server {
+    uint64_t id;
+    enum group_member role;
+};
+
+/* As leader: make `node`, a server of this group, a voter or a stand-by.  0: the
+ * change is in the log and in use here, or the node has that role already.  Poll
+ * group_changing; once it is false, group_members says whether the change came to
+ * stay: it may be lost with the leadership, as any entry that is not committed.
+ *
+ * KV_ENOTLEADER  ask group_leader().
+ * KV_EAGAIN      nothing was done; ask again later: not ready yet, another change
+ *                or a transfer is under way, or `node` has not stored the whole
+ *                log and can be no voter yet.  The last is so while group_match()
+ *                of the node is below group_last(): with proposals in flight at
+ *                every moment it stays so, and the caller must pause them.
+ * KV_EINVAL      no such role, or the leader would demote itself: transfer first.
+ * KV_ENOENT      no server of this group. */
+int group_change(struct group *g, uint64_t node, enum group_member role);
+/* The configuration in use here is not known to be committed (for a moment, also
+ * after a restart). */
+bool group_changing(const struct group *g);
+/* The servers of the configuration in use here, in its order; how many. */
+unsigned group_members(const struct group *g, struct group_server *ret, unsigned max);
 
 enum group_role group_role(const struct group *g);
 bool group_ready(const struct group *g);          /* may propose and read */
@@ -72,7 +101,7 @@ uint64_t group_commit(const struct group *g);
 uint64_t group_applied(const struct group *g);
 uint64_t group_last(const struct group *g);
 unsigned group_voters(const struct group *g, uint64_t *ret_ids, unsigned max);
-/* As leader: index known durable on that voter; KV_ENOTLEADER, KV_ENOENT. */
+/* As leader: index known durable on that server; KV_ENOTLEADER, KV_ENOENT. */
 int group_match(const struct group *g, uint64_t node, uint64_t *ret);
 
 #endif

@@ -10,7 +10,9 @@
  *       process.
  *   A2  BARRIER and CHANGE entries are not shown to the state machine but
  *       count.
- *   A3  After a CHANGE above index 1 the core gets CONFIGURATION, in order.
+ *   A3  After a CHANGE above index 1 the core gets CONFIGURATION, in order.  It
+ *       ignores those that rule S14 gave it before, and those that START took
+ *       for committed because another CHANGE follows.
  *   A4  One turn applies at most GROUP_APPLY_ENTRIES_MAX entries or
  *       GROUP_APPLY_BYTES_MAX bytes of a group, so that a long replay leaves
  *       the loop to others.
@@ -62,8 +64,8 @@ static struct blob *payload_at(struct group *g, uint64_t index, uint64_t last)
     return b;
 }
 
-static void configuration_committed(struct group *g, uint64_t index,
-                                    const struct blob *payload)
+void apply__configuration(struct group *g, uint64_t index,
+                          const struct blob *payload)
 {
     struct raft_event ev = { .type = RAFT_CONFIGURATION };
     struct raft_buffer b = { .len = payload->len };
@@ -93,7 +95,7 @@ static void apply_entry(struct group *g, struct blob *b)
     ASSERT(g->applied + 1 == index); /* A1 */
     g->applied = index;
     if (type == RAFT_CHANGE && index > 1)
-        configuration_committed(g, index, b);
+        apply__configuration(g, index, b);
 }
 
 bool apply__run(struct group *g)

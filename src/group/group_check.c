@@ -16,7 +16,9 @@
  *  C8  What was known to be committed, or was applied, is never truncated (the
  *      local part of Leader Completeness and State Machine Safety).
  *  C9  A candidate has stored its whole log: the core advertises what is
- *      stored. */
+ *      stored.
+ *  C10 The configuration that is not committed yet, if there is one, is a CHANGE
+ *      of my log above the committed one. */
 #include "group/group_int.h"
 
 #define CHECK_RUNS 3u /* runs of equal terms looked at in each step */
@@ -102,6 +104,19 @@ static void check_log(struct group *g)
         ASSERT(r->last_stored == last); /* C9 */
 }
 
+static void check_configuration(const struct group *g)
+{
+    const struct raft *r = &g->r;
+    uint64_t index = r->configuration_uncommitted_index;
+
+    ASSERT(r->configuration_committed_index <= log__last(&g->log));
+    if (index == 0 || SABOTAGE(S2))
+        return;
+    ASSERT(index > r->configuration_committed_index);
+    ASSERT(index <= log__last(&g->log));
+    ASSERT(log__at(&g->log, index)->type == RAFT_CHANGE);
+}
+
 void check__step(struct group *g, const struct group_before *b,
                  const struct raft_update *u)
 {
@@ -111,6 +126,7 @@ void check__step(struct group *g, const struct group_before *b,
     check_terms(g);
     check_leader(g);
     check_log(g);
+    check_configuration(g);
     if ((u->flags & (RAFT_UPDATE_ENTRIES)) != 0)
         check_trail(g);
 #ifdef KV_DEBUG

@@ -86,7 +86,8 @@ struct group {
     uint64_t applied, commit_max;
     size_t uncommitted_bytes; /* payload of entries above commit_max */
 
-    uint64_t meta_lsn; /* the gate: WAL position of the latest HARDSTATE */
+    uint64_t meta_lsn; /* the gate: WAL position of the latest HARDSTATE, or
+                          CHANGE of rule S15 */
     struct {
         uint64_t lsn, term;
     } terms[GROUP_TERMS_PENDING_MAX];
@@ -202,6 +203,13 @@ int step__submit(struct group *g, enum raft_entry_type type,
 /* Submit a barrier that is due. */
 void step__post(struct group *g);
 
+/* ---- group_member.c ---- */
+
+/* Am I a voter by the configuration in use here? */
+bool member__votes(const struct group *g);
+/* As leader: the other voter that has stored most; 0: there is none. */
+uint64_t member__most_advanced(const struct group *g);
+
 /* ---- group_out.c: the output gate ---- */
 
 void out__message(struct group *g, const struct raft_message *m);
@@ -217,6 +225,9 @@ void out__close(struct group *g);
  * be done at once. */
 bool apply__run(struct group *g);
 uint64_t apply__target(const struct group *g);
+/* The CHANGE at index is committed: tell the core. */
+void apply__configuration(struct group *g, uint64_t index,
+                          const struct blob *payload);
 
 /* ---- group_read.c ---- */
 

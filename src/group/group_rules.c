@@ -1,15 +1,16 @@
-/* The host rules S1..S13.
+/* The host rules S1..S15.
  *
  * libraft's core is good, and has holes that its author's own host does not
  * run into or has not met yet.  No patch of the library is needed: each hole
- * has a precondition that the host can keep away from the core.  (S9 speaks
- * about promotions and arrives with membership changes; S5 and S12 change
- * messages on their way out.)
+ * has a precondition that the host can keep away from the core.  (S5 and S12
+ * change messages on their way out; S9 is in group_member.c.)
  *
- *  S1  A sole voter elects itself at START without raising its term or voting.
- *      After a crash that lost an unsynced entry it would write another entry
- *      with the same index and term as one that a stand-by may hold already.
- *      So the host raises the term, durably, and votes for itself.
+ *  S1  A sole voter elects itself, at START and when its timer fires, without
+ *      raising its term or voting.  After a crash that lost an unsynced entry
+ *      it would write another entry with the same index and term as one that a
+ *      stand-by may hold already; and if it gave its vote to a server whose
+ *      promotion that crash made it forget, both lead one term.  So the host
+ *      raises the term, durably, and votes for itself.
  *  S2  A CHANGE that is not the first new entry of an AppendEntries is recorded
  *      at the index of the first one, and is then neither rolled back by a
  *      truncation nor ever committed.  So the host cuts messages before
@@ -35,6 +36,9 @@
  *      commit index, which may have moved back.  Reads and changes need a
  *      committed entry of the leader's own term: the host appends one when the
  *      core did not.
+ *  S9  A server that is promoted with half a log has a vote but stores nothing
+ *      new for a while: one other server less, and nothing is committed.  So it
+ *      must have stored everything first.
  *  S10 Any other error of raft_step (an AppendEntries that contradicts a
  *      committed entry, no memory) leaves the core half-changed: the process
  *      stops.
@@ -47,7 +51,16 @@
  *      hints at the commit index: the committed prefix always matches.
  *  S13 A peer that was never due a message is judged silent, and is then sent
  *      entries only with heartbeats.  So the heartbeat timeout is 0 in the
- *      steps that have something for it (SUBMIT, TIMEOUT). */
+ *      steps that have something for it (SUBMIT, TIMEOUT).
+ *  S14 A follower that gets two CHANGEs before it has applied the first keeps,
+ *      for a rollback of the second, the configuration before both: the first
+ *      one's CONFIGURATION event is ignored from then on.  But no leader appends
+ *      a CHANGE before the one before it is committed.  So that event is fired
+ *      before the second CHANGE is stepped.
+ *  S15 A leader of two voters demotes the other one, which gets the entry, and
+ *      loses its own copy in a crash.  Neither can be elected then: the one has
+ *      the shorter log, the other is no voter.  So a CHANGE that leaves one
+ *      voter leaves that voter only when it is durable there. */
 #include "group/group_rules.h"
 
 #include <stddef.h>
@@ -55,19 +68,22 @@
 #include "base/assert.h"
 #include "base/sabotage.h"
 
-bool rules__s1_raise_term(const struct raft_configuration *conf, raft_id me)
+static bool sole_voter(const struct raft_configuration *conf, raft_id me)
 {
     unsigned voters = 0;
     bool mine = false;
 
-    if (SABOTAGE(S1))
-        return false;
     for (unsigned i = 0; i < conf->n; i++)
         if (conf->servers[i].role == RAFT_VOTER) {
             voters++;
             mine = mine || conf->servers[i].id == me;
         }
     return voters == 1 && mine;
+}
+
+bool rules__s1_raise_term(const struct raft_configuration *conf, raft_id me)
+{
+    return !SABOTAGE(S1) && sole_voter(conf, me);
 }
 
 void rules__s3_trim(const struct raft *r, struct raft_append_entries *ae)
@@ -199,6 +215,31 @@ unsigned rules__s13_heartbeat(const struct raft_event *ev,
         (ev->type == RAFT_SUBMIT || ev->type == RAFT_TIMEOUT))
         return 0;
     return heartbeat_ms;
+}
+
+bool rules__s14_settled(const struct raft *r,
+                        const struct raft_append_entries *piece,
+                        raft_term local_prev_term)
+{
+    raft_index now = r->configuration_uncommitted_index;
+
+    if (SABOTAGE(S14) || now == 0 || piece->n_entries == 0)
+        return false;
+    return piece->entries[0].type == RAFT_CHANGE &&
+           piece->prev_log_index >= now && piece->term >= r->current_term &&
+           piece->prev_log_term == local_prev_term;
+}
+
+bool rules__s15_gated(const struct raft *r, const struct raft_entry *entries,
+                      unsigned n)
+{
+    bool change = false;
+
+    if (SABOTAGE(S15) || r->state != RAFT_LEADER)
+        return false;
+    for (unsigned i = 0; i < n; i++)
+        change = change || entries[i].type == RAFT_CHANGE;
+    return change && sole_voter(&r->configuration, r->id);
 }
 
 void rules__forget_leader(struct raft *r)

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* S1, at START: must the term be raised (and the vote given to me) first? */
+/* S1, at START and before a follower's TIMEOUT: must the term be raised (and the
+ * vote given to me) first? */
 bool rules__s1_raise_term(const struct raft_configuration *conf, raft_id me);
 
 /* S2, S3 on a received AppendEntries.  S3 trims it in place.  S2: how many of
@@ -46,6 +47,17 @@ bool rules__s8_needs_barrier(const struct raft *r, unsigned update_flags);
 
 /* S10: does raft_step's error rv mean that the process must stop? */
 bool rules__s10_fatal(const struct raft_event *ev, int rv);
+
+/* S14, before the step of a piece of an AppendEntries: must the configuration in
+ * use be counted as committed first?  local_prev_term: of my entry before it. */
+bool rules__s14_settled(const struct raft *r,
+                        const struct raft_append_entries *piece,
+                        raft_term local_prev_term);
+
+/* S15, after a step that appended entries: must they be on my own disk before
+ * they leave? */
+bool rules__s15_gated(const struct raft *r, const struct raft_entry *entries,
+                      unsigned n);
 
 /* S13: the heartbeat timeout for the step of ev, ms. */
 unsigned rules__s13_heartbeat(const struct raft_event *ev,

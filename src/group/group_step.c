@@ -174,6 +174,8 @@ static void put_entries(struct group *g, const struct raft_update *u,
     }
     ASSERT(log__last(&g->log) == first + count - 1 || SABOTAGE(NO_TRUNCATE));
     run_add(g, lsn, first, log__last(&g->log));
+    if (rules__s15_gated(&g->r, u->entries.batch, count))
+        g->meta_lsn = lsn;
 }
 
 /* Planted faults, for tests of the checkers only: what is taken for committed
@@ -326,6 +328,20 @@ static void take_entries(struct group *g, struct wire_msg *w)
     w->m.append_entries.entries = gs->ents;
 }
 
+/* Rule S14: the leader that sent the piece knew this one committed. */
+static void settle_configuration(struct group *g,
+                                 const struct raft_append_entries *piece)
+{
+    uint64_t index = g->r.configuration_uncommitted_index;
+
+    if (!rules__s14_settled(&g->r, piece,
+                            log__term(&g->log, piece->prev_log_index)))
+        return;
+    ASSERT(log__at(&g->log, index) != NULL);
+    apply__configuration(g, index, log__at(&g->log, index)->blob);
+    ASSERT(g->r.configuration_uncommitted_index == 0);
+}
+
 /* Rules S2, S3: hand the message to the core in pieces it can digest. */
 static void receive_entries(struct group *g, struct raft_message *m)
 {
@@ -338,6 +354,7 @@ static void receive_entries(struct group *g, struct raft_message *m)
         unsigned k = rules__s2_piece(ae);
 
         piece.append_entries.n_entries = k;
+        settle_configuration(g, &piece.append_entries);
         receive_event(g, &piece, ae->entries,
                       gs->blobs + (ae->entries - gs->ents), k);
         if (k == ae->n_entries)
@@ -410,12 +427,25 @@ void step__receive(struct group *g, uint64_t from, struct wire_msg *w)
             receive_event(g, &w->m, NULL, NULL, 0);
         break;
     case RAFT_TIMEOUT_NOW:
+        if (rules__s1_raise_term(&g->r.configuration, g->r.id))
+            break; /* nobody can hand over to me: my own timer is enough */
         receive_event(g, &w->m, NULL, NULL, 0);
         break;
     case RAFT_INSTALL_SNAPSHOT:
     default:
         UNREACHABLE(); /* refused by wire_decode */
     }
+}
+
+/* Rule S1 for a follower: it is about to lead. */
+static void raise_term(struct group *g)
+{
+    if (g->r.state != RAFT_FOLLOWER || g->r.snapshot.installing ||
+        !rules__s1_raise_term(&g->r.configuration, g->r.id))
+        return;
+    g->r.current_term++;
+    g->r.voted_for = g->r.id;
+    put_hardstate(g);
 }
 
 void step__timeout(struct group *g)
@@ -427,6 +457,7 @@ void step__timeout(struct group *g)
         g->timeout_held = true; /* T4: step__durable arms it again */
         return;
     }
+    raise_term(g);
     step__run(g, &ev, NULL, NULL, 0);
     group__hasten_preferred(g);
 }

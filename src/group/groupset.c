@@ -255,11 +255,13 @@ void groupset_peer_lost(struct groupset *gs, uint64_t peer)
             g->r.follower_state.current_leader.id != peer)
             continue;
         rules__forget_leader(&g->r);
+        group__note_state(g);
+        if (!member__votes(g))
+            continue; /* it may vote now, but is no candidate */
         in_ms = e / 20 + succession(g, peer) * e / 8;
         rules__hasten(&g->r, now,
                       in_ms + raft_random(&g->r.random, 0, e / 32 + 1));
         group__arm(g);
-        group__note_state(g);
     }
     env_wake(gs->env);
 }

@@ -65,6 +65,63 @@ TEST(rules, s1_the_raised_term_and_the_vote_are_durable_before_anything_leaves)
     lab_free(lab);
 }
 
+/* A sole voter gave its vote to a server whose promotion it does not know of.
+ * That one leads term 9; in which term does the voter lead? */
+static uint64_t sole_voter_times_out(void)
+{
+    struct lab *lab = lab_new(2, 1);
+    struct lab_entry e = { .term = 1, .conf = lab_conf("vs") };
+    struct raft_message m = { .type = RAFT_REQUEST_VOTE };
+    uint64_t term;
+
+    lab_disk(lab, 1, 0, 1, 0, &e, 1);
+    lab_start(lab, 1);
+    CHECK_EQ(lab_elect(lab, 0, 10), 1);
+    m.request_vote = (struct raft_request_vote){ .term = 9,
+                                                 .candidate_id = 2,
+                                                 .last_log_index = 9,
+                                                 .last_log_term = 8,
+                                                 .disrupt_leader = true };
+    lab_inject(lab, 2, 1, 0, &m);
+    CHECK_EQ(group_role(lab->node[1].g[0]), GROUP_FOLLOWER);
+    CHECK_EQ(group_term(lab->node[1].g[0]), 9);
+    CHECK_EQ(lab->node[1].g[0]->r.voted_for, 2);
+    lab_run(lab, 3000);
+    CHECK_EQ(group_role(lab->node[1].g[0]), GROUP_LEADER);
+    term = group_term(lab->node[1].g[0]);
+    CHECK_EQ(wal_find_group(&lab->node[1].wal, 0)->term, term);
+    lab_free(lab);
+    return term;
+}
+
+TEST(rules, s1_a_sole_voter_whose_timer_fires_leads_in_a_new_term)
+{
+    CHECK_EQ(sole_voter_times_out(), 10);
+}
+
+TEST(rules, s1_off_it_leads_the_term_in_which_it_voted_for_another)
+{
+    rule_off(SABOTAGE_S1);
+    CHECK_EQ(sole_voter_times_out(), 9);
+}
+
+TEST(rules, s1_a_sole_voter_is_handed_no_leadership)
+{
+    struct lab *lab = lab_new(2, 1);
+    struct lab_entry e = { .term = 1, .conf = lab_conf("vs") };
+    struct raft_message m = { .type = RAFT_TIMEOUT_NOW };
+
+    lab_disk(lab, 1, 0, 1, 0, &e, 1);
+    lab_start(lab, 1);
+    CHECK_EQ(lab_elect(lab, 0, 10), 1);
+    m.timeout_now.term = 9;
+    m.timeout_now.last_log_index = group_last(lab->node[1].g[0]);
+    m.timeout_now.last_log_term = 2;
+    lab_inject(lab, 2, 1, 0, &m);
+    CHECK_EQ(group_term(lab->node[1].g[0]), 2);
+    lab_free(lab);
+}
+
 /* ---- S2 ---- */
 
 /* A follower gets {command, CHANGE} in one message; a new leader replaces the
@@ -571,4 +628,116 @@ TEST(rules, s13_off_writes_wait_for_heartbeats)
 {
     rule_off(SABOTAGE_S13);
     CHECK(writes_that_wait() > 0);
+}
+
+/* ---- S14 ---- */
+
+/* A follower gets two CHANGEs before it has applied the first; a new leader
+ * replaces the second.  How many voters does the follower count then? */
+static unsigned second_change_is_replaced(void)
+{
+    struct lab *lab = lab_new(5, 1);
+    struct raft_append_entries ae = { .term = 1,
+                                      .prev_log_index = 1,
+                                      .prev_log_term = 1,
+                                      .leader_commit = 1,
+                                      .n_entries = 3 };
+    struct lab_entry e[3] = { { .term = 1, .conf = lab_conf("vvvvs") },
+                              { .term = 1 },
+                              { .term = 1, .conf = lab_conf("vvvss") } };
+    uint64_t ids[8];
+    unsigned n;
+
+    lab_start(lab, 2);
+    lab_inject_ae(lab, 1, 2, 0, ae, e);
+    lab_settle(lab);
+    CHECK_EQ(group_voters(lab->node[2].g[0], ids, 8), 3);
+    CHECK(group_changing(lab->node[2].g[0]));
+    e[0] = (struct lab_entry){ .term = 2 };
+    ae = (struct raft_append_entries){ .term = 2,
+                                       .prev_log_index = 3,
+                                       .prev_log_term = 1,
+                                       .leader_commit = 4,
+                                       .n_entries = 1 };
+    lab_inject_ae(lab, 3, 2, 0, ae, e);
+    lab_settle(lab);
+    CHECK_EQ(group_applied(lab->node[2].g[0]), 4);
+    n = group_voters(lab->node[2].g[0], ids, 8);
+    lab_free(lab);
+    return n;
+}
+
+TEST(rules, s14_the_configuration_before_the_replaced_one_counts_again)
+{
+    CHECK_EQ(second_change_is_replaced(), 4);
+}
+
+TEST(rules, s14_off_an_older_one_does)
+{
+    rule_off(SABOTAGE_S14);
+    CHECK_EQ(second_change_is_replaced(), 5);
+}
+
+TEST(rules, s14_a_message_that_does_not_match_settles_nothing)
+{
+    struct raft_entry e = { .term = 4, .type = RAFT_CHANGE };
+    struct raft_append_entries ae = { .term = 4,
+                                      .prev_log_index = 7,
+                                      .prev_log_term = 3,
+                                      .entries = &e,
+                                      .n_entries = 1 };
+    struct raft r = { .current_term = 4,
+                      .configuration_uncommitted_index = 5 };
+
+    CHECK(rules__s14_settled(&r, &ae, 3));
+    CHECK(!rules__s14_settled(&r, &ae, 2)); /* another entry here */
+    CHECK(!rules__s14_settled(&r, &ae, 0)); /* none */
+    ae.term = 3;
+    CHECK(!rules__s14_settled(&r, &ae, 3)); /* an old leader */
+    ae.term = 4;
+    ae.prev_log_index = 4; /* it is the same CHANGE, or replaces it */
+    CHECK(!rules__s14_settled(&r, &ae, 3));
+    ae.prev_log_index = 7;
+    e.type = RAFT_COMMAND;
+    CHECK(!rules__s14_settled(&r, &ae, 3));
+    ae.n_entries = 0;
+    CHECK(!rules__s14_settled(&r, &ae, 3));
+}
+
+/* ---- S15 ---- */
+
+/* The leader of two voters demotes the other and loses power before its disk
+ * has that.  Is a leader elected when it is back? */
+static bool elects_after_a_lost_demotion(void)
+{
+    struct lab *lab = lab_new(2, 1);
+    uint64_t leader;
+    bool elected;
+
+    lab_start(lab, 1);
+    lab_start(lab, 2);
+    leader = lab_elect(lab, 0, 10000);
+    CHECK(leader != 0);
+    lab_run(lab, 200);
+    lab->node[leader].slow = true;
+    CHECK_EQ(group_change(lab->node[leader].g[0], 3 - leader, GROUP_STANDBY),
+             0);
+    lab_run(lab, 50);
+    lab_crash(lab, leader);
+    lab->node[leader].slow = false;
+    lab_start(lab, leader);
+    elected = lab_elect(lab, 0, 60000) != 0;
+    lab_free(lab);
+    return elected;
+}
+
+TEST(rules, s15_a_demotion_that_leaves_one_voter_is_durable_there_first)
+{
+    CHECK(elects_after_a_lost_demotion());
+}
+
+TEST(rules, s15_off_nobody_is_ever_elected)
+{
+    rule_off(SABOTAGE_S15);
+    CHECK(!elects_after_a_lost_demotion());
 }
