@@ -222,6 +222,8 @@ void sim__log(struct env *e, enum env_log_level level, const char *line)
     buf_printf(&n->log, "%s\n", line);
     if (n->log.len > SIM_LOG_BYTES_MAX)
         buf_consume(&n->log, n->log.len - SIM_LOG_BYTES_MAX);
+    if (p->sim->on_log != NULL)
+        p->sim->on_log(p->sim->on_log_ctx, n->id, line);
     mem_arena_use(old);
     sim__note(p->sim, crc32c((uint32_t)level, line, strlen(line)));
     if (p->sim->log_stderr)

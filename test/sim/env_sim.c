@@ -51,6 +51,7 @@ static const struct env_ops ops = {
     .submit_write = sim__submit_write,
     .submit_read = sim__submit_read,
     .listen = sim__listen,
+    .listener_port = sim__listener_port,
     .listener_close = sim__listener_close,
     .dial = sim__dial,
     .dial_cancel = sim__dial_cancel,
@@ -136,6 +137,7 @@ static void run_event(struct sim *s, struct sim_event *ev)
     sim__note(s, s->now);
     sim__note(s, crc32c(ev->node, ev->name, strlen(ev->name)));
     s->n_events++;
+    s->event_node = ev->node;
     s->running = true;
     old = mem_arena_use(ev->node == 0 ? NULL : &s->nodes[ev->node].arena);
     ev->run(s, ev);
@@ -224,6 +226,17 @@ void sim_on_event(struct sim *s, sim_cb cb, void *ctx)
 {
     s->on_event = cb;
     s->on_event_ctx = ctx;
+}
+
+unsigned sim_event_node(const struct sim *s)
+{
+    return s->event_node;
+}
+
+void sim_on_log(struct sim *s, sim_log_cb cb, void *ctx)
+{
+    s->on_log = cb;
+    s->on_log_ctx = ctx;
 }
 
 /* ---- nodes ---- */

@@ -49,6 +49,8 @@ typedef void (*sim_cb)(void *ctx);
 void sim_at(struct sim *s, uint64_t t, sim_cb cb, void *ctx);
 /* Call cb after each event. */
 void sim_on_event(struct sim *s, sim_cb cb, void *ctx);
+/* The node of the event that ran last; 0: it was the world's. */
+unsigned sim_event_node(const struct sim *s);
 
 /* ---- nodes and their processes ---- */
 
@@ -83,6 +85,9 @@ size_t sim_node_blocks(const struct sim *s, unsigned node);
 /* Everything the node has logged (its last 256 KiB), over restarts; a C string
  * that is valid until its next event.  KV_SIM_LOG=1 also prints to stderr. */
 const char *sim_node_log(struct sim *s, unsigned node);
+/* Call cb with every line that a node logs (no line break; borrowed). */
+typedef void (*sim_log_cb)(void *ctx, unsigned node, const char *line);
+void sim_on_log(struct sim *s, sim_log_cb cb, void *ctx);
 
 /* ---- clocks ---- */
 

@@ -80,6 +80,12 @@ int sim__listen(struct env *e, const char *host, uint16_t port,
     return 0;
 }
 
+uint16_t sim__listener_port(struct env *e, struct env_listener *l)
+{
+    (void)e;
+    return l->port;
+}
+
 static void listener_closed(struct sim *s, struct sim_event *ev)
 {
     struct env_listener *l = ev->ptr;

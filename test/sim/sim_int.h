@@ -156,6 +156,9 @@ struct sim {
     struct sim_net net;
     sim_cb on_event;
     void *on_event_ctx;
+    unsigned event_node;    /* of the event that ran last */
+    sim_log_cb on_log;
+    void *on_log_ctx;
     bool log_stderr;
 };
 
@@ -241,6 +244,7 @@ bool sim__net_lost(struct sim *s, unsigned from, unsigned to); /* by chance: thi
 uint64_t sim__net_late(struct sim *s, unsigned from, unsigned to); /* us that loss and bad luck cost */
 uint64_t sim__net_delay(struct sim *s, unsigned from, unsigned to, size_t bytes);
 int sim__listen(struct env *e, const char *host, uint16_t port, env_accept_cb cb, void *ctx, struct env_listener **ret);
+uint16_t sim__listener_port(struct env *e, struct env_listener *l);
 void sim__listener_close(struct env *e, struct env_listener *l, env_close_cb cb, void *ctx);
 int sim__dial(struct env *e, const char *host, uint16_t port, uint64_t timeout_ms, env_dial_cb cb, void *ctx, struct env_dial **ret);
 void sim__dial_cancel(struct env *e, struct env_dial *d);

@@ -15,6 +15,9 @@ void crowd_start(struct crowd *c);
 /* No new operations; true once none is open (those that time out are UNKNOWN). */
 void crowd_stop(struct crowd *c);
 bool crowd_idle(const struct crowd *c);
+/* From now on count which clients get answers; true once each had one. */
+void crowd_expect(struct crowd *c);
+bool crowd_served(const struct crowd *c);
 /* Read every key that was ever used through every node; true when all were answered. */
 void crowd_read_all(struct crowd *c);
 bool crowd_read_all_done(const struct crowd *c);

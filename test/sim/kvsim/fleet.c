@@ -1,0 +1,283 @@
+/* The fleet: a child process for each seed, at most order.jobs at a time.
+ *
+ *   parent --fork--> child: draws the plan, runs the world
+ *     ^                 |
+ *     +--pipe: struct result; exit status: the verdict
+ *
+ * A child that ends without a result, by a signal or a sanitizer's report, has
+ * crashed (127).  Results are of the same size on both ends, as both are this
+ * program; a result is smaller than PIPE_BUF, so that it comes whole. */
+#include "kvsim/fleet.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+#define JOBS_MAX 64u
+#define CPU_SECONDS_MAX 900u /* a run that takes longer does not end */
+
+struct result {
+    enum verdict verdict;
+    uint64_t hash, events, sim_us, ops, recovered_us;
+    uint64_t cover[COVER_COUNT];
+    char why[512];
+};
+
+_Static_assert(sizeof(struct result) <= PIPE_BUF, "comes in one piece");
+
+/* ---- in the child ---- */
+
+static struct world *running; /* for the handler of signals */
+static const struct order *ordered;
+
+static void tell_again(FILE *f, uint64_t seed)
+{
+    fprintf(f, "again: kvsim --seed %" PRIu64 "%s\n", seed, ordered->again);
+}
+
+/* Of a process that is lost anyway; stdio is good enough. */
+static void on_signal(int sig)
+{
+    signal(sig, SIG_DFL);
+    if (running != NULL) {
+        fprintf(stderr, "\nseed %" PRIu64 ": crash (signal %d)\n",
+                running->plan.seed, sig);
+        plan_print(&running->plan, stderr);
+        fprintf(stderr, "\nlast events:\n");
+        world_print_last(running, stderr);
+        tell_again(stderr, running->plan.seed);
+        fflush(stderr);
+    }
+    raise(sig);
+}
+
+static void tell_failure(struct world *w)
+{
+    printf("seed %" PRIu64 ": %s\n", w->plan.seed,
+           w->verdict == VERDICT_LIVENESS ? "LIVENESS (128)"
+                                          : "CORRECTNESS (129)");
+    plan_print(&w->plan, stdout);
+    printf("\n%s\n\nlast events:\n", w->why);
+    world_print_last(w, stdout);
+    printf("\n");
+    tell_again(stdout, w->plan.seed);
+}
+
+static void tell_success(const struct world *w)
+{
+    printf("seed %" PRIu64 ": ok, %zu operations, %" PRIu64 " events, "
+           "served again %" PRIu64 " ms after the faults\n",
+           w->plan.seed, history_count(w->history), sim_events(w->sim),
+           w->recovered_us / 1000);
+}
+
+static void fill(const struct world *w, struct result *r)
+{
+    size_t n = strcspn(w->why, "\n");
+
+    *r = (struct result){
+        .verdict = w->verdict,
+        .hash = sim_hash(w->sim),
+        .events = sim_events(w->sim),
+        .sim_us = sim_now(w->sim),
+        .ops = history_count(w->history),
+        .recovered_us = w->recovered_us,
+    };
+    memcpy(r->cover, cover_counts, sizeof r->cover);
+    if (n >= sizeof r->why)
+        n = sizeof r->why - 1;
+    memcpy(r->why, w->why, n);
+}
+
+static _Noreturn void child(const struct order *o, uint64_t seed, int out)
+{
+    struct rlimit cpu = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
+    FILE *trace = o->trace != NULL ? fopen(o->trace, "w") : NULL;
+    struct plan_options po = o->plan;
+    struct result r;
+    struct plan p;
+
+    if (o->trace != NULL && trace == NULL) {
+        perror(o->trace);
+        _exit(2);
+    }
+    (void)setrlimit(RLIMIT_CPU, &cpu);
+    po.seed = seed;
+    plan_draw(&po, &p);
+    cover_reset();
+    running = world_new(&p, trace);
+    if (!o->many)
+        signal(SIGABRT, on_signal);
+    world_run(running);
+    fill(running, &r);
+    if (!o->many && r.verdict != VERDICT_OK)
+        tell_failure(running);
+    else if (!o->many && !o->quiet)
+        tell_success(running);
+    fflush(stdout);
+    world_free(running);
+    running = NULL;
+    if (trace != NULL)
+        fclose(trace);
+    if (write(out, &r, sizeof r) != (ssize_t)sizeof r)
+        _exit(VERDICT_CRASH);
+    exit((int)r.verdict);
+}
+
+/* ---- in the parent ---- */
+
+struct job {
+    pid_t pid; /* 0: none */
+    int in;
+    uint64_t seed;
+};
+
+struct fleet {
+    const struct order *o;
+    struct job job[JOBS_MAX];
+    unsigned running;
+    uint64_t next;             /* seed */
+    bool no_more;
+    uint64_t runs, failures, ops, sim_us, slowest_us;
+    uint64_t cover[COVER_COUNT];
+    int status;
+};
+
+static bool launch(struct fleet *f)
+{
+    struct job *j = f->job;
+    int ends[2];
+
+    while (j->pid != 0)
+        j++;
+    ASSERT(j < f->job + JOBS_MAX);
+    if (pipe(ends) != 0)
+        return false;
+    fflush(stdout);
+    j->seed = f->next++;
+    j->pid = fork();
+    if (j->pid < 0)
+        return false;
+    if (j->pid == 0) {
+        close(ends[0]);
+        child(f->o, j->seed, ends[1]);
+    }
+    close(ends[1]);
+    j->in = ends[0];
+    f->running++;
+    return true;
+}
+
+static void count(struct fleet *f, const struct result *r)
+{
+    f->ops += r->ops;
+    f->sim_us += r->sim_us;
+    if (r->recovered_us > f->slowest_us)
+        f->slowest_us = r->recovered_us;
+    for (unsigned i = 0; i < COVER_COUNT; i++)
+        f->cover[i] += r->cover[i];
+}
+
+static void failed(struct fleet *f, const struct job *j, int verdict,
+                   const char *why)
+{
+    f->failures++;
+    if (f->status < verdict)
+        f->status = verdict;
+    f->no_more = f->no_more || f->o->stop_at_first;
+    if (f->o->many)
+        printf("FAIL %d seed %" PRIu64 ": %s\n", verdict, j->seed, why);
+}
+
+static void collect(struct fleet *f, struct job *j, int ended)
+{
+    struct result r;
+    bool whole = read(j->in, &r, sizeof r) == (ssize_t)sizeof r;
+    char why[64];
+
+    close(j->in);
+    f->running--;
+    f->runs++;
+    if (whole && WIFEXITED(ended) && WEXITSTATUS(ended) == (int)r.verdict) {
+        count(f, &r);
+        if (f->o->hash)
+            printf("seed %" PRIu64 " hash %016" PRIx64 " events %" PRIu64
+                   "\n", j->seed, r.hash, r.events);
+        if (r.verdict != VERDICT_OK)
+            failed(f, j, (int)r.verdict, r.why);
+    } else {
+        snprintf(why, sizeof why, WIFSIGNALED(ended) ? "crash, signal %d"
+                                                     : "crash, status %d",
+                 WIFSIGNALED(ended) ? WTERMSIG(ended) : WEXITSTATUS(ended));
+        failed(f, j, VERDICT_CRASH, why);
+        if (!f->o->many)
+            printf("seed %" PRIu64 ": %s\n", j->seed, why);
+    }
+    j->pid = 0;
+}
+
+static void await_one(struct fleet *f)
+{
+    int ended;
+    pid_t pid = wait(&ended);
+
+    for (unsigned i = 0; i < JOBS_MAX; i++) {
+        if (f->job[i].pid == pid) {
+            collect(f, &f->job[i], ended);
+            return;
+        }
+    }
+}
+
+static double wall_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void summary(const struct fleet *f, double wall)
+{
+    printf("%" PRIu64 " runs, %" PRIu64 " failures; %" PRIu64
+           " simulated s, %" PRIu64 " operations, %.1f s of wall time (%.0f "
+           "runs/min); slowest to serve again: %" PRIu64 " ms\n",
+           f->runs, f->failures, f->sim_us / 1000000, f->ops, wall,
+           wall > 0 ? (double)f->runs * 60 / wall : 0,
+           f->slowest_us / 1000);
+}
+
+int fleet_run(const struct order *o)
+{
+    struct fleet f = { .o = o, .next = o->plan.seed };
+    double start = wall_seconds();
+
+    ordered = o;
+    ASSERT(o->jobs >= 1 && o->jobs <= JOBS_MAX);
+    for (;;) {
+        while (f.running < o->jobs && !f.no_more && f.next <= o->last_seed) {
+            if (!launch(&f)) {
+                perror("kvsim: cannot start a process");
+                return 2;
+            }
+        }
+        if (f.running == 0)
+            break;
+        await_one(&f);
+    }
+    if (o->many && !o->quiet)
+        summary(&f, wall_seconds() - start);
+    if (o->cover) {
+        memcpy(cover_counts, f.cover, sizeof cover_counts);
+        cover_print(stdout);
+    }
+    return f.status;
+}
