@@ -517,9 +517,6 @@ void step__durable(struct group *g, uint64_t lsn)
     uint64_t stored = 0;
 
     ASSERT(lsn <= wal_end(g->gs->wal));
-    if (SABOTAGE(PERSISTED_EARLY) && lsn > wal_synced(g->gs->wal) &&
-        g->r.state != RAFT_FOLLOWER)
-        return;
     terms_durable(g, lsn);
     while (g->n_runs > 0 && g->runs[g->runs_head].lsn <= lsn) {
         const struct grun *run = &g->runs[g->runs_head];

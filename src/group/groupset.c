@@ -371,6 +371,17 @@ static void arm_timer(struct groupset *gs)
         env_timer_set(&gs->timer, at);
 }
 
+/* A planted fault: followers acknowledge what their disk has yet to write. */
+static void persist_early(struct groupset *gs)
+{
+    for (struct list *l = gs->dirty.next; l != &gs->dirty; l = l->next) {
+        struct group *g = CONTAINER_OF(l, struct group, dirty);
+
+        if (g->r.state == RAFT_FOLLOWER && g->n_runs > 0)
+            step__durable(g, wal_end(gs->wal));
+    }
+}
+
 void groupset_turn(struct groupset *gs)
 {
     ASSERT(!gs->in_turn);
@@ -379,9 +390,10 @@ void groupset_turn(struct groupset *gs)
     gs->in_turn = true;
     fire_timers(gs);
     post_work(gs);
-    if ((SABOTAGE(ACK_BEFORE_FSYNC) || SABOTAGE(PERSISTED_EARLY)) &&
-        !list_empty(&gs->dirty))
+    if (SABOTAGE(ACK_BEFORE_FSYNC) && !list_empty(&gs->dirty))
         groupset_synced(gs, wal_end(gs->wal));
+    if (SABOTAGE(PERSISTED_EARLY))
+        persist_early(gs);
     release_held(gs);
     read__turn(gs);
     wal_flush(gs->wal);
