@@ -4,8 +4,9 @@
 #   1. scripts/setup.sh --test
 #   2. make check, warnings being errors
 #   3. make check under AddressSanitizer and UndefinedBehaviorSanitizer
-#   4. make distcheck: the same from the tarball that users get
-#   5. the tarball has everything that git has
+#   4. the simulator runs the same with and without the sanitizers
+#   5. make distcheck: the same from the tarball that users get
+#   6. the tarball has everything that git has
 #
 # Builds below build/test (KV_TEST_BUILD replaces that), nothing in the source
 # tree but what autoreconf makes.  The last line is "N passed, N failed", over
@@ -104,6 +105,8 @@ fi
 step plain "make check" configure_and_check --enable-werror
 step asan "make check under ASan and UBSan" configure_and_check \
     --enable-werror --enable-debug --enable-sanitize=address,undefined
+step determinism "a seed is the same run under the sanitizers" \
+    "$top/scripts/check-determinism" ../plain ../asan
 if step distcheck "make distcheck" distcheck; then
     step dist "the tarball is complete" dist_is_complete
 fi
