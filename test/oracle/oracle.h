@@ -11,7 +11,8 @@
  * compare-and-set are steps of one model.  An operation on several keys is one
  * record for each of its keys, with the same interval.
  *
- * Times are of one clock, in any unit that the caller uses throughout. */
+ * Times are of one clock, in any unit that the caller uses throughout.  Events at the
+ * same time happened in the order in which they were recorded. */
 #ifndef KV_TEST_ORACLE_ORACLE_H
 #define KV_TEST_ORACLE_ORACLE_H
 
@@ -52,7 +53,9 @@ struct oracle_value {
 };
 
 struct oracle_op {
-    uint32_t process;    /* one at a time: a process has at most one open operation */
+    /* One at a time: a process has at most one open operation, or one on each of
+     * several keys with the same call. */
+    uint32_t process;
     enum oracle_f f;
     enum oracle_outcome outcome;
     uint64_t call, ret;  /* ret ORACLE_NEVER unless OK or FAIL */
@@ -60,7 +63,9 @@ struct oracle_op {
     struct oracle_value expect;      /* CAS */
     int64_t by;                      /* INCR */
     uint64_t ttl;                    /* SET, SETNX: in units of time; 0: none */
-    bool has_result;                 /* OK only; a SET that answers OK has none */
+    /* OK only; a SET that answers OK has none.  Of the others it may be missing:
+     * then nothing is checked but that the operation can have succeeded. */
+    bool has_result;
     struct oracle_value result;      /* GET, GETDEL */
     int64_t number;                  /* the others */
     uint64_t tag;                    /* the caller's: position in a file, node asked */
@@ -79,6 +84,9 @@ void history_return(struct history *h, size_t n, enum oracle_outcome outcome, ui
                     bool has_result, struct oracle_value result, int64_t number);
 size_t history_count(const struct history *h);
 const struct oracle_op *history_at(const struct history *h, size_t n);
+/* Events that are no operations (a nemesis): only counted. */
+void history_add_other(struct history *h);
+size_t history_others(const struct history *h);
 
 /* ---- linearizability ---- */
 
@@ -95,17 +103,20 @@ enum oracle_verdict {
     ORACLE_LINEARIZABLE,
     ORACLE_VIOLATION,
     ORACLE_UNDECIDED,  /* steps_max reached */
-    ORACLE_BAD_HISTORY /* a process with two open operations, a return before its call */
+    /* A process with two open operations, a return before its call; nothing else is
+     * checked then. */
+    ORACLE_BAD_HISTORY
 };
 
 struct oracle_report {
     enum oracle_verdict verdict; /* the worst: VIOLATION > BAD > UNDECIDED > LINEARIZABLE */
-    size_t keys, ops, ok, failed, unknown, undecided;
+    size_t keys, ops, ok, failed, unknown;
+    size_t violations, undecided; /* keys */
     uint64_t steps;
     /* Of the first violating key: the smallest window of operations, in the order of the
-     * history, that is not linearizable whatever the state before it; its last
-     * operation cannot be placed.  text tells it in lines, one operation each,
-     * with the states that were possible before it. */
+     * history, that is not linearizable whatever the state before it (or, if text says
+     * so, beginning with no such key).  text tells it in lines, one operation each,
+     * marks the one that cannot be placed, and lists states in which it was tried. */
     size_t *window; /* owned: numbers of operations */
     size_t n_window;
     char *text;     /* owned; "" if linearizable */

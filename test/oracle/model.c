@@ -1,0 +1,581 @@
+/* The model of one key: a Redis string with a deadline.
+ *
+ *   state = (value, deadline)       absent: (VALUE_ABSENT, DEADLINE_NONE)
+ *
+ * Bytes are interned: equal values have equal numbers, and a state is two
+ * numbers.  The deadline is the number of the operation that set it; when it can
+ * have passed is lin.c's to know.  SET, CAS and DEL clear it, INCR and APPEND keep it,
+ * as Redis does.
+ *
+ * Values that nobody sees.  Before the search the model is shown all operations of
+ * the key (model_look) and notes each value that a result shows or that a
+ * compare-and-set compares with.  A value that is no beginning of such a value,
+ * and cannot be counted with, can never be told from another such value, except
+ * by its length where APPEND answers lengths.  All of them become one value,
+ * VALUE_JUNK of that length: orders of writes that nobody can tell apart are then
+ * one state and not many.  This changes no verdict: each operation does the same
+ * in both states, and leads to states that are again the same or both junk.
+ *
+ * A key of which nothing is known (VALUE_ANY) is where a window begins.  It stands
+ * for every state; an operation with a result leaves what can be said after it,
+ * and always at least the states that are possible.  After an APPEND that is a length
+ * and the last bytes (VALUE_BLUR).
+ *
+ * M1  values[v] are pairwise different; table finds each.
+ * M2  An absent key has no deadline.
+ * M3  seen is sorted by bytes, without doubles, once model_look_done was called. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "oracle/oracle_int.h"
+
+static const struct state absent = { VALUE_ABSENT, DEADLINE_NONE };
+
+void model_init(struct model *m)
+{
+    *m = (struct model){ .cap_values = 32, .cap_table = 64 };
+    m->values = mem_calloc(m->cap_values, sizeof *m->values);
+    m->table = mem_calloc(m->cap_table, sizeof *m->table);
+    m->n_values = 2;
+    buf_init(&m->bytes);
+}
+
+void model_close(struct model *m)
+{
+    mem_free(m->values);
+    mem_free(m->table);
+    mem_free(m->seen);
+    buf_close(&m->bytes);
+}
+
+/* ---- interning ---- */
+
+static struct slice bytes_of(const struct model *m, const struct value *v)
+{
+    return slice_make(v->n == 0 ? NULL : buf_at(&m->bytes) + v->at, v->n);
+}
+
+static uint64_t hash_of(enum value_kind kind, uint64_t blur, struct slice s)
+{
+    uint64_t h = rng_mix(blur * 4 + (uint64_t)kind + 1);
+
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ s.p[i]) * 0x100000001b3u;
+    return rng_mix(h);
+}
+
+/* As Redis takes it: decimal, no sign but '-', no leading zero, 64 bits. */
+static bool parse_integer(struct slice s, int64_t *ret)
+{
+    uint64_t max = INT64_MAX, v = 0;
+    size_t i = 0;
+
+    if (s.n == 1 && s.p[0] == '0') {
+        *ret = 0;
+        return true;
+    }
+    if (s.n > 0 && s.p[0] == '-') {
+        max++;
+        i = 1;
+    }
+    if (i == s.n || s.n > 20 || s.p[i] < '1')
+        return false;
+    for (; i < s.n; i++) {
+        uint64_t digit = (uint64_t)s.p[i] - '0';
+
+        if (s.p[i] < '0' || s.p[i] > '9' || v > (max - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    if (s.p[0] != '-')
+        *ret = (int64_t)v;
+    else
+        *ret = v == max ? INT64_MIN : -(int64_t)v;
+    return true;
+}
+
+static uint32_t *slot_of(struct model *m, enum value_kind kind, uint64_t blur,
+                         struct slice s)
+{
+    uint32_t i = (uint32_t)hash_of(kind, blur, s) & (m->cap_table - 1);
+
+    for (; m->table[i] != 0; i = (i + 1) & (m->cap_table - 1)) {
+        const struct value *v = &m->values[m->table[i]];
+
+        if (v->kind == kind && v->blur == blur && slice_eq(bytes_of(m, v), s))
+            break;
+    }
+    return &m->table[i];
+}
+
+static void grow_table(struct model *m)
+{
+    m->cap_table *= 2;
+    mem_free(m->table);
+    m->table = mem_calloc(m->cap_table, sizeof *m->table);
+    for (uint32_t i = 2; i < m->n_values; i++) {
+        const struct value *v = &m->values[i];
+
+        *slot_of(m, v->kind, v->blur, bytes_of(m, v)) = i;
+    }
+}
+
+/* s must not be in m->bytes (it may move). */
+static uint32_t intern(struct model *m, enum value_kind kind, uint64_t blur,
+                       struct slice s)
+{
+    uint32_t *slot = slot_of(m, kind, blur, s);
+    struct value *v;
+
+    if (*slot != 0)
+        return *slot;
+    if (2 * m->n_values >= m->cap_table) {
+        grow_table(m);
+        slot = slot_of(m, kind, blur, s);
+    }
+    if (m->n_values == m->cap_values) {
+        m->cap_values *= 2;
+        m->values = mem_realloc(m->values, m->cap_values * sizeof *v);
+    }
+    v = &m->values[m->n_values];
+    *v = (struct value){
+        .kind = kind, .blur = blur, .at = m->bytes.len, .n = s.n
+    };
+    buf_put_slice(&m->bytes, s);
+    if (kind == VALUE_PLAIN)
+        v->is_integer = parse_integer(s, &v->integer);
+    *slot = m->n_values;
+    return m->n_values++;
+}
+
+/* ---- what can be told apart ---- */
+
+static bool may_count(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '-' && (s.p[i] < '0' || s.p[i] > '9'))
+            return false;
+    }
+    return true;
+}
+
+static int compare(struct slice a, struct slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n == 0 ? 0 : memcmp(a.p, b.p, n);
+
+    if (c != 0)
+        return c;
+    return a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* The first seen value that is not below s. */
+static size_t seen_at(const struct model *m, struct slice s)
+{
+    size_t lo = 0, hi = m->n_seen;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (compare(bytes_of(m, &m->values[m->seen[mid]]), s) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool starts_with(struct slice s, struct slice prefix)
+{
+    return prefix.n <= s.n &&
+           (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+/* The number of a value that an operation would write. */
+static uint32_t written(struct model *m, struct slice s)
+{
+    size_t i;
+
+    if (m->exact || (m->has_incr && may_count(s)))
+        return intern(m, VALUE_PLAIN, 0, s);
+    i = seen_at(m, s);
+    if (i < m->n_seen &&
+        starts_with(bytes_of(m, &m->values[m->seen[i]]), s))
+        return intern(m, VALUE_PLAIN, 0, s);
+    return intern(m, VALUE_JUNK, m->has_append_length ? s.n : 0,
+                  slice_make(NULL, 0));
+}
+
+static void add_seen(struct model *m, const struct oracle_value *v)
+{
+    uint32_t known = m->n_values, id;
+
+    if (v->nil)
+        return;
+    id = intern(m, VALUE_PLAIN, 0, v->bytes);
+    if (id < known)
+        return;
+    if (m->n_seen == m->cap_seen) {
+        m->cap_seen = m->cap_seen == 0 ? 16 : 2 * m->cap_seen;
+        m->seen = mem_realloc(m->seen, m->cap_seen * sizeof *m->seen);
+    }
+    m->seen[m->n_seen++] = id;
+}
+
+void model_look(struct model *m, const struct oracle_op *op, bool definite)
+{
+    bool checked = definite && op->has_result;
+
+    if (op->f == ORACLE_CAS)
+        add_seen(m, &op->expect);
+    if (checked && (op->f == ORACLE_GET || op->f == ORACLE_GETDEL))
+        add_seen(m, &op->result);
+    m->has_incr = m->has_incr || op->f == ORACLE_INCR;
+    m->has_append_length =
+        m->has_append_length || (checked && op->f == ORACLE_APPEND);
+    m->has_ttl = m->has_ttl || op->ttl != 0;
+}
+
+static void sift(struct model *m, size_t i, size_t n)
+{
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        uint32_t *a = m->seen, tmp;
+        struct slice down = bytes_of(m, &m->values[a[i]]);
+
+        if (child + 1 < n &&
+            compare(bytes_of(m, &m->values[a[child]]),
+                    bytes_of(m, &m->values[a[child + 1]])) < 0)
+            child++;
+        if (compare(down, bytes_of(m, &m->values[a[child]])) >= 0)
+            return;
+        tmp = a[i];
+        a[i] = a[child];
+        a[child] = tmp;
+    }
+}
+
+/* Heap sort: qsort's order needs the model, and there is no room for it there. */
+void model_look_done(struct model *m)
+{
+    for (size_t i = m->n_seen / 2; i-- > 0;)
+        sift(m, i, m->n_seen);
+    for (size_t n = m->n_seen; n > 1; n--) {
+        uint32_t tmp = m->seen[0];
+
+        m->seen[0] = m->seen[n - 1];
+        m->seen[n - 1] = tmp;
+        sift(m, 0, n - 1);
+    }
+    for (size_t i = 1; i < m->n_seen; i++)
+        ASSERT(compare(bytes_of(m, &m->values[m->seen[i - 1]]),
+                       bytes_of(m, &m->values[m->seen[i]])) < 0);
+}
+
+static uint32_t value_or_absent(struct model *m, const struct oracle_value *v)
+{
+    return v->nil ? VALUE_ABSENT : intern(m, VALUE_PLAIN, 0, v->bytes);
+}
+
+void model_prepare(struct model *m, const struct oracle_op *op, bool definite,
+                   uint32_t deadline, struct model_op *ret)
+{
+    *ret = (struct model_op){
+        .f = op->f,
+        .checked = definite && op->has_result,
+        .text = op->arg,
+        .number = op->number,
+        .by = op->by,
+        .deadline = op->ttl == 0 ? DEADLINE_NONE : deadline,
+    };
+    if (op->f == ORACLE_SET || op->f == ORACLE_SETNX || op->f == ORACLE_CAS)
+        ret->arg = written(m, op->arg);
+    if (op->f == ORACLE_CAS)
+        ret->expect = value_or_absent(m, &op->expect);
+    if (ret->checked && (op->f == ORACLE_GET || op->f == ORACLE_GETDEL))
+        ret->result = value_or_absent(m, &op->result);
+}
+
+/* ---- questions ---- */
+
+bool model_is_prefix(const struct model *m, uint32_t v, uint32_t of)
+{
+    const struct value *a = &m->values[v], *b = &m->values[of];
+
+    if (v == of)
+        return true;
+    if (v < 2 || of < 2 || a->kind != VALUE_PLAIN || b->kind != VALUE_PLAIN)
+        return false;
+    return starts_with(bytes_of(m, b), bytes_of(m, a));
+}
+
+uint64_t model_length(const struct model *m, uint32_t v)
+{
+    ASSERT(v < m->n_values);
+    return m->values[v].blur + m->values[v].n;
+}
+
+bool model_may_count(const struct model *m, uint32_t v)
+{
+    ASSERT(v < m->n_values);
+    return v < 2 || m->values[v].kind == VALUE_BLUR ||
+           (m->values[v].kind == VALUE_PLAIN &&
+            may_count(bytes_of(m, &m->values[v])));
+}
+
+bool model_shows(const struct model *m, struct slice bytes)
+{
+    for (size_t i = 0; i < m->n_seen; i++) {
+        struct slice s = bytes_of(m, &m->values[m->seen[i]]);
+
+        for (; s.n >= bytes.n; s.p++, s.n--) {
+            if (starts_with(s, bytes))
+                return true;
+            if (s.n == 0)
+                break;
+        }
+    }
+    return false;
+}
+
+void model_text(const struct model *m, struct state s, struct buf *b)
+{
+    const struct value *v = &m->values[s.value];
+
+    if (s.value == VALUE_ABSENT)
+        buf_put_str(b, "absent");
+    else if (s.value == VALUE_ANY)
+        buf_put_str(b, "anything");
+    else if (v->kind == VALUE_JUNK)
+        buf_put_str(b, "a value that nobody read");
+    else
+        text_bytes(b, bytes_of(m, v));
+    if (s.deadline != DEADLINE_NONE)
+        buf_put_str(b, " with a deadline");
+}
+
+/* ---- steps ---- */
+
+static struct state plain(uint32_t value, uint32_t deadline)
+{
+    return (struct state){ value, deadline };
+}
+
+/* Could a key in state s hold `value` (or be absent)? */
+static bool may_be(const struct model *m, struct state s, uint32_t value)
+{
+    const struct value *a = &m->values[s.value], *b = &m->values[value];
+
+    if (s.value == value || s.value == VALUE_ANY)
+        return true;
+    if (s.value < 2 || value < 2 || a->kind != VALUE_BLUR)
+        return false;
+    return b->kind == VALUE_PLAIN && b->n == a->blur + a->n &&
+           slice_eq(bytes_of(m, a),
+                    slice_make(bytes_of(m, b).p + a->blur, a->n));
+}
+
+/* What is known of the key once it is seen to hold `value`. */
+static struct state seen_as(const struct model *m, struct state s,
+                            uint32_t value)
+{
+    if (value == VALUE_ABSENT)
+        return absent;
+    if (s.value == VALUE_ANY)
+        return plain(value, m->has_ttl ? DEADLINE_ANY : DEADLINE_NONE);
+    return plain(value, s.deadline);
+}
+
+static bool step_get(const struct model_op *op, const struct model *m,
+                     struct state s, struct state *ret)
+{
+    if (!op->checked) {
+        *ret = s;
+        return true;
+    }
+    if (!may_be(m, s, op->result))
+        return false;
+    *ret = seen_as(m, s, op->result);
+    return true;
+}
+
+static bool step_setnx(const struct model_op *op, struct state s,
+                       struct state *ret)
+{
+    bool was_there = s.value != VALUE_ABSENT;
+
+    if (s.value == VALUE_ANY)
+        was_there = !op->checked || op->number == 0;
+    if (op->checked && was_there != (op->number == 0))
+        return false;
+    *ret = was_there ? s : plain(op->arg, op->deadline);
+    return true;
+}
+
+static bool step_cas(const struct model_op *op, const struct model *m,
+                     struct state s, struct state *ret)
+{
+    bool may = may_be(m, s, op->expect);
+    bool must = s.value == op->expect;
+
+    if (op->checked && op->number == 1 && !may)
+        return false;
+    if (op->checked && op->number == 0 && must)
+        return false;
+    if (op->checked ? op->number == 1 : must)
+        *ret = plain(op->arg, DEADLINE_NONE);
+    else
+        *ret = s;
+    return true;
+}
+
+static bool step_del(const struct model_op *op, struct state s,
+                     struct state *ret)
+{
+    if (op->checked && s.value != VALUE_ANY &&
+        op->number != (s.value != VALUE_ABSENT))
+        return false;
+    *ret = absent;
+    return true;
+}
+
+static uint32_t number_value(struct model *m, int64_t n)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld", (long long)n);
+    return written(m, slice_str(text));
+}
+
+static bool step_incr(const struct model_op *op, struct model *m,
+                      struct state s, struct state *ret)
+{
+    const struct value *v = &m->values[s.value];
+    int64_t sum;
+
+    if (s.value == VALUE_ANY ||
+        (s.value != VALUE_ABSENT && v->kind == VALUE_BLUR)) {
+        if (!op->checked)
+            *ret = plain(VALUE_ANY, DEADLINE_NONE);
+        else
+            *ret = seen_as(m, s, number_value(m, op->number));
+        return true;
+    }
+    sum = 0;
+    if (s.value != VALUE_ABSENT) {
+        if (!v->is_integer)
+            return false;
+        sum = v->integer;
+    }
+    if (__builtin_add_overflow(sum, op->by, &sum))
+        return false;
+    if (op->checked && sum != op->number)
+        return false;
+    *ret = plain(number_value(m, sum), s.deadline);
+    return true;
+}
+
+/* To a key of which nothing is known. */
+static bool append_any(const struct model_op *op, struct model *m,
+                       struct state *ret)
+{
+    uint64_t len = (uint64_t)op->number;
+
+    *ret = plain(VALUE_ANY, DEADLINE_NONE);
+    if (!op->checked)
+        return true;
+    if (op->number < 0 || len < op->text.n)
+        return false;
+    if (len == op->text.n)
+        ret->value = written(m, op->text);
+    else
+        ret->value = intern(m, VALUE_BLUR, len - op->text.n, op->text);
+    ret->deadline = m->has_ttl ? DEADLINE_ANY : DEADLINE_NONE;
+    return true;
+}
+
+static bool step_append(const struct model_op *op, struct model *m,
+                        struct state s, struct state *ret)
+{
+    struct value v = m->values[s.value];
+    struct buf b;
+
+    if (s.value == VALUE_ANY)
+        return append_any(op, m, ret);
+    if (op->checked && (op->number < 0 ||
+                        v.blur + v.n + op->text.n != (uint64_t)op->number))
+        return false;
+    if (s.value == VALUE_ABSENT) {
+        *ret = plain(written(m, op->text), DEADLINE_NONE);
+        return true;
+    }
+    ret->deadline = s.deadline;
+    if (v.kind == VALUE_JUNK) {
+        ret->value = intern(m, VALUE_JUNK,
+                            m->has_append_length ? v.blur + op->text.n : 0,
+                            slice_make(NULL, 0));
+        return true;
+    }
+    buf_init(&b);
+    buf_put_slice(&b, bytes_of(m, &v));
+    buf_put_slice(&b, op->text);
+    if (v.kind == VALUE_BLUR)
+        ret->value = intern(m, VALUE_BLUR, v.blur, buf_slice(&b));
+    else
+        ret->value = written(m, buf_slice(&b));
+    buf_close(&b);
+    return true;
+}
+
+static bool step_persist(const struct model_op *op, struct state s,
+                         struct state *ret)
+{
+    if (s.value == VALUE_ANY) {
+        *ret = s;
+        return true;
+    }
+    if (op->checked && op->number == 1 && s.deadline == DEADLINE_NONE)
+        return false;
+    if (op->checked && op->number == 0 && s.deadline != DEADLINE_NONE &&
+        s.deadline != DEADLINE_ANY)
+        return false;
+    *ret = plain(s.value, DEADLINE_NONE);
+    return true;
+}
+
+bool model_step(struct model *m, const struct model_op *op, struct state s,
+                struct state *ret)
+{
+    ASSERT(s.value < m->n_values);
+    ASSERT(s.value != VALUE_ABSENT || s.deadline == DEADLINE_NONE);
+    switch (op->f) {
+    case ORACLE_GET:
+        return step_get(op, m, s, ret);
+    case ORACLE_SET:
+        *ret = plain(op->arg, op->deadline);
+        return true;
+    case ORACLE_SETNX:
+        return step_setnx(op, s, ret);
+    case ORACLE_CAS:
+        return step_cas(op, m, s, ret);
+    case ORACLE_DEL:
+        return step_del(op, s, ret);
+    case ORACLE_INCR:
+        return step_incr(op, m, s, ret);
+    case ORACLE_APPEND:
+        return step_append(op, m, s, ret);
+    case ORACLE_GETDEL:
+        if (!step_get(op, m, s, ret))
+            return false;
+        *ret = absent;
+        return true;
+    case ORACLE_PERSIST:
+        return step_persist(op, s, ret);
+    case ORACLE_F_COUNT:
+        break;
+    }
+    UNREACHABLE();
+}
