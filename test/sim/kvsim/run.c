@@ -201,7 +201,10 @@ static bool recover(struct world *w)
     uint64_t healed;
 
     world_note(w, "the faults are over");
+    w->healed = true;
     faults_heal(w->faults);
+    for (unsigned i = 1; i <= w->plan.nodes; i++)
+        world_start(w, i);
     healed = sim_now(w->sim);
     if (!await(w, all_serve)) {
         all_serve_failed(w);

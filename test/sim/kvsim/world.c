@@ -8,6 +8,9 @@
  *    |                 +---fatal: ends at the next event--> down, up again in 1 s
  *    +--start refused: down for ever        --start failed: up again in 1 s
  *
+ * Who asked a node to stop starts it again, but once the faults are over it is the
+ * world that does.
+ *
  * A node reports that it failed, or has stopped, from inside one of its events.
  * Then its process may not end yet; it ends in the hook that runs after each event.
  *
@@ -224,6 +227,8 @@ static void on_event(void *ctx)
         watch_stopped(w->watch, node);
         forget(h);
         sim_node_exit(w->sim, node);
+        if (w->healed)
+            restart_later(h);
     } else if (h->node != NULL) {
         watch_node(w->watch, node);
     }

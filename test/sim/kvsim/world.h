@@ -61,6 +61,7 @@ struct world {
     struct faults *faults;
     enum verdict verdict;     /* the first that is not OK */
     char why[8192];           /* the minimal facts */
+    bool healed;              /* the faults are over: nobody stays down */
     uint64_t recovered_us;    /* from the end of the faults until all shards served */
 };
 
