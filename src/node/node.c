@@ -184,6 +184,29 @@ static int open_directory(struct node *n, char *errmsg, size_t len)
     return 0;
 }
 
+/* Make the name of the data directory durable: without that a power cut could take
+ * the whole directory, with the votes in it, and leave a node that has none and
+ * takes part again.  It may have been made by a process that was cut off before it came
+ * here, so also when it is there already.  A parent that this user may not read is
+ * one in which the administrator made it. */
+static int sync_parent(struct node *n, const char *dir)
+{
+    char parent[NODE_PATH_MAX];
+    size_t len = strlen(dir);
+    int rv;
+
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    while (len > 0 && dir[len - 1] != '/')
+        len--;
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    snprintf(parent, sizeof parent, "%.*s", len > 0 ? (int)len : 1,
+             len > 0 ? dir : ".");
+    rv = env_sync_dir(n->env, parent);
+    return rv == KV_EACCES ? 0 : rv;
+}
+
 static int open_data_dir(struct node *n, char *errmsg, size_t len)
 {
     const char *dir = n->cfg.data_dir;
@@ -191,6 +214,8 @@ static int open_data_dir(struct node *n, char *errmsg, size_t len)
     int rv;
 
     rv = env_mkdir(n->env, dir);
+    if (rv == 0)
+        rv = sync_parent(n, dir);
     if (rv != 0) {
         snprintf(errmsg, len, "cannot create data-dir %s: %s", dir,
                  kv_strerror(rv));
