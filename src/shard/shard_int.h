@@ -12,6 +12,8 @@
 #define SHARD_SESSION_IDLE_MS 3600000
 /* Longest wait of a tick timer: bounds the effect of a wall clock jump. */
 #define SHARD_TICK_WAIT_MS_MAX 1000
+/* A tick that was refused, as while leadership is handed over, is tried again then. */
+#define SHARD_TICK_RETRY_MS 20u
 /* Results of reads given out in one turn: more wait for the next, so that large
  * values do not keep a node from its heartbeats. */
 #define SHARD_READ_BYTES_PER_TURN (16u << 20)

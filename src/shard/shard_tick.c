@@ -33,9 +33,16 @@ static void on_tick_done(struct shard_req *r, const struct op_result *res)
 {
     struct shard *s = r->data;
 
-    (void)res; /* lost ticks are proposed again by whoever leads */
     s->tick.busy = false;
-    shard__tick_update(s);
+    if (res->type != OP_RES_ERR || !s->ready || s->set->closing) {
+        shard__tick_update(s);
+        return;
+    }
+    /* Not at once: it would be refused again, in a circle that takes a whole
+     * processor. */
+    s->tick_deadline = fsm_next_deadline(s->fsm);
+    env_timer_set(&s->tick_timer,
+                  env_now_ms(s->set->env) + SHARD_TICK_RETRY_MS);
 }
 
 static void on_drop_done(struct shard_req *r, const struct op_result *res)

@@ -26,8 +26,10 @@ int groupset_open_group(struct groupset *gs, uint32_t id,
 int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
                   uint64_t *ret_term)
 {
-    if (g->refuse != 0)
+    if (g->refuse != 0) {
+        g->refused++;
         return g->refuse;
+    }
     if (payload->len > g->entry_max)
         return KV_E2BIG;
     CHECK(g->n_entries < LAB_ENTRIES_MAX);

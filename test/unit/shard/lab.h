@@ -21,6 +21,7 @@ struct group {
     bool ready;
     uint64_t term, last, applied;
     int refuse;                  /* what group_propose answers; 0: takes it */
+    unsigned refused;            /* how often it did */
     size_t entry_max;            /* larger payloads are KV_E2BIG */
     struct lab_entry {
         uint64_t index, term;

@@ -87,6 +87,24 @@ TEST(tick, lost_with_the_leadership_is_proposed_again)
     lab_close();
 }
 
+TEST(tick, refused_while_leadership_is_handed_over_is_not_tried_at_every_turn)
+{
+    lab_open(4, MANY, MANY);
+    put("SET k v PX100");
+    lab.group.refuse = KV_ENOTLEADER;
+    lab_advance(100);
+    for (unsigned i = 0; i < 50; i++)
+        lab_advance(0);
+    CHECK_EQ(lab.group.refused, 1);
+    lab.group.refuse = 0;
+    lab_advance(1000);
+    CHECK_EQ(lab.group.n_entries, 2);
+    CHECK_EQ(lab_kind(1, 0), OP_TICK);
+    lab_apply(1);
+    CHECK_EQ(keys(), 0);
+    lab_close();
+}
+
 TEST(tick, notices_a_jump_of_the_wall_clock_within_a_second)
 {
     lab_open(4, MANY, MANY);
