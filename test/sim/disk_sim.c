@@ -522,6 +522,31 @@ void sim_disk_files(struct sim *s, unsigned node, sim_file_cb cb, void *ctx)
     }
 }
 
+size_t sim_disk_peek(const struct sim *s, unsigned node, const char *path,
+                     uint64_t off, void *buf, size_t n)
+{
+    struct sim_inode *i = sim__names_find(&s->nodes[node].disk.live, path);
+
+    return i == NULL ? 0 : disk_image_read(&i->live, off, buf, n);
+}
+
+int sim_disk_copy(struct sim *s, unsigned node, const char *from,
+                  const char *to)
+{
+    struct sim_disk *d = &s->nodes[node].disk;
+    struct sim_inode *i = sim__names_find(&d->live, from), *copy;
+
+    ASSERT(sim__names_find(&d->live, to) == NULL);
+    if (i == NULL)
+        return KV_ENOENT;
+    copy = sim__inode_new(false);
+    disk_image_copy(&copy->live, &i->live);
+    disk_image_copy(&copy->durable, &i->live);
+    sim__names_put(&d->live, to, copy);
+    sim__names_put(&d->durable, to, copy);
+    return 0;
+}
+
 uint64_t sim_disk_used(const struct sim *s, unsigned node)
 {
     return bytes_used(&s->nodes[node].disk);

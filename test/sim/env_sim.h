@@ -124,6 +124,10 @@ int sim_disk_damage(struct sim *s, unsigned node, const char *path, uint64_t off
 /* The files of a node, in order of their paths. */
 typedef void (*sim_file_cb)(void *ctx, const char *path, uint64_t bytes);
 void sim_disk_files(struct sim *s, unsigned node, sim_file_cb cb, void *ctx);
+/* What programs would read; returns how many bytes there were. */
+size_t sim_disk_peek(const struct sim *s, unsigned node, const char *path, uint64_t off, void *buf, size_t n);
+/* Copy a file, durably and at once; KV_ENOENT.  `to` must not exist. */
+int sim_disk_copy(struct sim *s, unsigned node, const char *from, const char *to);
 uint64_t sim_disk_used(const struct sim *s, unsigned node); /* bytes, see sim_disk_capacity */
 struct sim_disk_stats {
     uint64_t writes, syncs, reads; /* finished */

@@ -346,5 +346,10 @@ TEST(sim_ways, a_disk_has_spikes_and_tells_its_files)
     sim_disk_files(s, 1, count_file, &bytes);
     CHECK_EQ(bytes, 1);
     CHECK_EQ(sim_disk_used(s, 1), 1);
+    CHECK_EQ(sim_disk_copy(s, 1, "none", "copy"), KV_ENOENT);
+    CHECK_EQ(sim_disk_copy(s, 1, "file", "copy"), 0);
+    sim_node_crash(s, 1, SIM_KEEP_NONE);
+    CHECK_EQ(sim_disk_peek(s, 1, "copy", 0, &bytes, 8), 1);
+    CHECK_EQ((uint8_t)bytes, 1);
     sim_free(s);
 }
