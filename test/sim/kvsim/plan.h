@@ -37,7 +37,7 @@ enum plan_workload {
     X(isolate) X(split) X(one_way) X(ring) X(flap)                                \
     X(crash) X(crash_all) X(power) X(pause) X(stop)                               \
     X(clock_jump) X(clock_back) X(clock_drift)                                    \
-    X(slow_disk) X(stall_disk) X(eio) X(enospc) X(rot)                            \
+    X(slow_disk) X(stall_disk) X(eio) X(enospc) X(rot) X(retired)        \
     X(transfer) X(change)
 enum fault_kind {
 #define X(name) FAULT_##name,
@@ -61,14 +61,14 @@ struct plan {
     uint64_t faults_from_ms, faults_until_ms; /* nothing is wrong outside of these */
     enum plan_workload workload;
     enum plan_style style;
-    unsigned script;         /* PLAN_script: which one */
+    unsigned script;         /* PLAN_script: which one, modulo their number */
     unsigned clients;
     unsigned pipeline;       /* most operations in flight of a client (each its own process) */
     unsigned keys_active, ops_per_key; /* keys in use at a time; then a new one */
     unsigned think_ms;       /* mean pause of a client between operations */
     unsigned timeout_ms;     /* a client gives up, drops the connection */
     uint64_t faults;         /* bit per kind that is used */
-    unsigned mean_ms[FAULT_KINDS]; /* mean time between two of this kind */
+    unsigned mean_ms[FAULT_KINDS]; /* mean time between two of this kind; 0: only aimed */
     unsigned election_ms, heartbeat_ms;
     uint64_t segment_bytes, tail_bytes;
 };
@@ -77,6 +77,7 @@ struct plan {
 struct plan_options plan_options_defaults(void);
 void plan_draw(const struct plan_options *o, struct plan *ret);
 void plan_print(const struct plan *p, FILE *f); /* one line */
+const char *plan_fault_name(enum fault_kind kind);
 /* Names; -1 if there is none. */
 int plan_find_workload(const char *name);
 int plan_find_style(const char *name);
