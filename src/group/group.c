@@ -441,7 +441,7 @@ int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index,
         g->uncommitted_bytes + payload->len > cfg->uncommitted_bytes_max)
         return KV_EBUSY;
     if (log__last(&g->log) - g->commit_max >= cfg->inflight_entries ||
-        wal_full(g->gs->wal))
+        wal_full(g->gs->wal) || member__waits(g))
         return KV_EBUSY;
     rv = step__submit(g, RAFT_COMMAND, payload, &index);
     if (rv != 0)
@@ -463,7 +463,7 @@ int group_transfer(struct group *g, uint64_t to)
 
     if (!g->started || g->r.state != RAFT_LEADER)
         return KV_ENOTLEADER;
-    if (raft_transferee(&g->r) != 0 || !group_ready(g))
+    if (raft_transferee(&g->r) != 0 || !group_ready(g) || member__waits(g))
         return KV_EAGAIN;
     /* The core would take the last voter if none has everything. */
     ev.transfer.server_id = to != 0 ? to : member__most_advanced(g);

@@ -27,8 +27,8 @@ struct group_ops {
 
 /* Propose one entry.  Takes a reference of payload on success.  0 and the entry's
  * index and term; KV_ENOTLEADER (also while leadership is being handed over),
- * KV_EAGAIN (leader, but not ready yet), KV_EBUSY (log tail or WAL queue full),
- * KV_E2BIG (larger than an entry of the WAL may be).  Whether it was committed is
+ * KV_EAGAIN (leader, but not ready yet), KV_EBUSY (log tail or WAL queue
+ * full, or a promotion waits for its stand-by, for two heartbeats at most), KV_E2BIG (larger than an entry of the WAL may be).  Whether it was committed is
  * learned from `apply` at that index: another term there means that the entry was
  * lost, definitely. */
 int group_propose(struct group *g, struct blob *payload, uint64_t *ret_index, uint64_t *ret_term);
@@ -73,21 +73,23 @@ struct group_server {
 };
 
 /* As leader: make `node`, a server of this group, a voter or a stand-by.  0: the
- * change is in the log and in use here, or the node has that role already.  Poll
- * group_changing; once it is false, group_members says whether the change came to
- * stay: it may be lost with the leadership, as any entry that is not committed.
+ * change is under way, or the node has that role already.  Poll group_changing;
+ * once it is false, group_members says what became of it: it may be lost with the
+ * leadership, as any entry that is not committed, and a promotion may be given up.
+ *
+ * A stand-by is promoted when it has stored the whole log.  If it lacks a few
+ * entries, the promotion waits for it; proposals are refused meanwhile, for two
+ * heartbeats at most.
  *
  * KV_ENOTLEADER  ask group_leader().
  * KV_EAGAIN      nothing was done; ask again later: not ready yet, another change
- *                or a transfer is under way, or `node` has not stored the whole
- *                log and can be no voter yet.  The last is so while group_match()
- *                of the node is below group_last(): with proposals in flight at
- *                every moment it stays so, and the caller must pause them.
+ *                or a transfer is under way, or the stand-by is far behind
+ *                (compare group_match() with group_last()).
  * KV_EINVAL      no such role, or the leader would demote itself: transfer first.
  * KV_ENOENT      no server of this group. */
 int group_change(struct group *g, uint64_t node, enum group_member role);
-/* The configuration in use here is not known to be committed (for a moment, also
- * after a restart). */
+/* A promotion waits for its stand-by, or the configuration in use here is not known
+ * to be committed (for a moment, also after a restart). */
 bool group_changing(const struct group *g);
 /* The servers of the configuration in use here, in its order; how many. */
 unsigned group_members(const struct group *g, struct group_server *ret, unsigned max);

@@ -28,6 +28,7 @@
 #define GROUP_APPLY_BYTES_MAX (4u << 20)
 #define GROUP_READ_ROUNDS_MAX 4u    /* read rounds in flight per group */
 #define GROUP_TERMS_PENDING_MAX 16u /* term changes waiting for one sync */
+#define GROUP_PROMOTE_LAG 64u       /* entries a stand-by to promote may lack */
 #define GROUP_INDEX_MAX                                                        \
     (UINT64_C(1) << 60)    /* of indexes and terms: input above is garbage */
 
@@ -107,6 +108,10 @@ struct group {
     bool in_timeout;           /* a TIMEOUT is being stepped */
     bool stale_ae;     /* the message being stepped is of an older term */
     bool timeout_held; /* a follower's timeout waits for its disk */
+
+    struct { /* a stand-by that becomes a voter when it has the whole log */
+        uint64_t node, term, until_ms; /* node 0: none */
+    } promote;
 
     struct list reads_new; /* wait for a round */
     struct read_batch batch[GROUP_READ_ROUNDS_MAX];
@@ -207,6 +212,10 @@ void step__post(struct group *g);
 
 /* Am I a voter by the configuration in use here? */
 bool member__votes(const struct group *g);
+/* A promotion waits for its stand-by: no proposals are taken. */
+bool member__waits(const struct group *g);
+/* A follower said what it has stored. */
+void member__stored(struct group *g);
 /* As leader: the other voter that has stored most; 0: there is none. */
 uint64_t member__most_advanced(const struct group *g);
 

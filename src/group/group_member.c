@@ -10,8 +10,12 @@
  *
  *            group_change        committed and applied on the leader
  *   steady ----------------> changing --------------------------> steady
- *      ^                        |
- *      '------------------------'  another leader replaced the entry
+ *    | ^ ^                      | ^
+ *    | | '----------------------' |  another leader replaced the entry
+ *    | |                          |
+ *    | '--------- waiting --------'  the stand-by has the whole log
+ *    |   too long    ^
+ *    '---------------'  promotion of a stand-by that is nearly there
  *
  * A stand-by gets every entry and applies it, but gives no vote that counts,
  * confirms no read, calls for no election and is handed no leadership.
@@ -26,7 +30,9 @@
  *   M3  A stand-by becomes a voter only when it has the leader's whole log
  *       (rule S9).  Otherwise entries might need its vote before it can store
  *       them, and the loss of another server stops the group that was meant to
- *       become safer.
+ *       become safer.  Under load entries are in flight at every moment, so a
+ *       stand-by that is nearly there (GROUP_PROMOTE_LAG) is waited for, for
+ *       PROMOTE_HEARTBEATS at most, and meanwhile no proposals are taken.
  *   M4  The leader does not demote itself: it would go on as a leader that does
  *       not count itself, and step down in the middle of it.  It hands over
  *       first, and its successor demotes it.  With that, a change leaves at
@@ -41,6 +47,9 @@
 #include <stdio.h>
 
 #include "group/group_int.h"
+
+/* How long a promotion may hold proposals up, in heartbeats. */
+#define PROMOTE_HEARTBEATS 2u
 
 /* The configuration in which `node` has the role, encoded for the log. */
 static struct blob *encode_with(const struct raft_configuration *now,
@@ -85,17 +94,24 @@ bool member__votes(const struct group *g)
     return me != NULL && me->role == RAFT_VOTER;
 }
 
-/* M3. */
-static bool caught_up(const struct group *g, uint64_t node)
+/* M3: how many entries the server has not stored, as far as is known. */
+static uint64_t lag_of(const struct group *g, uint64_t node)
 {
     raft_index match;
 
     if (SABOTAGE(S9))
-        return true;
+        return 0;
     if (raft_match_index(&g->r, node, &match) != 0)
         UNREACHABLE(); /* leader, and it is in the configuration */
     ASSERT(match <= log__last(&g->log));
-    return match == log__last(&g->log);
+    return log__last(&g->log) - match;
+}
+
+bool member__waits(const struct group *g)
+{
+    return g->promote.node != 0 && g->r.state == RAFT_LEADER &&
+           g->r.current_term == g->promote.term &&
+           env_now_ms(g->gs->env) < g->promote.until_ms;
 }
 
 /* 0 if the leader may make the change now. */
@@ -114,34 +130,61 @@ static int change_refused(const struct group *g, uint64_t node, int role)
         return KV_EINVAL; /* M4 */
     if (!group_ready(g) || group_transferring(g) || group_changing(g))
         return KV_EAGAIN; /* M1, M2 */
-    if (role == GROUP_VOTER && s->role != RAFT_VOTER && !caught_up(g, node))
+    if (role == GROUP_VOTER && s->role != RAFT_VOTER &&
+        lag_of(g, node) > GROUP_PROMOTE_LAG)
         return KV_EAGAIN;
     return 0;
+}
+
+static void change(struct group *g, uint64_t node, int raft_role)
+{
+    struct blob *conf = encode_with(&g->r.configuration, node, raft_role);
+    uint64_t index;
+    int rv = step__submit(g, RAFT_CHANGE, conf, &index);
+
+    blob_unref(conf);
+    ASSERT(rv == 0); /* whatever the core refuses was asked for before */
+    ASSERT(server_of(g, node)->role == raft_role);
+    ASSERT(member__votes(g));
+}
+
+void member__stored(struct group *g)
+{
+    uint64_t node = g->promote.node;
+
+    if (!member__waits(g) || lag_of(g, node) > 0)
+        return;
+    ASSERT(group_ready(g)); /* as it was when the promotion was asked for */
+    ASSERT(g->r.configuration_uncommitted_index == 0);
+    g->promote.node = 0;
+    change(g, node, RAFT_VOTER);
 }
 
 int group_change(struct group *g, uint64_t node, enum group_member role)
 {
     int raft_role = role == GROUP_VOTER ? RAFT_VOTER : RAFT_STANDBY;
-    struct blob *conf;
-    uint64_t index;
     int rv = change_refused(g, node, (int)role);
 
     if (rv != 0)
         return rv;
     if (server_of(g, node)->role == raft_role)
         return 0;
-    conf = encode_with(&g->r.configuration, node, raft_role);
-    rv = step__submit(g, RAFT_CHANGE, conf, &index);
-    blob_unref(conf);
-    ASSERT(rv == 0); /* whatever the core refuses was asked for above */
-    ASSERT(server_of(g, node)->role == raft_role);
-    ASSERT(member__votes(g));
+    if (raft_role == RAFT_VOTER && lag_of(g, node) > 0) {
+        g->promote.node = node;
+        g->promote.term = g->r.current_term;
+        g->promote.until_ms =
+            env_now_ms(g->gs->env) +
+            PROMOTE_HEARTBEATS * (uint64_t)g->gs->cfg.heartbeat_ms;
+        ASSERT(member__waits(g));
+        return 0;
+    }
+    change(g, node, raft_role);
     return 0;
 }
 
 bool group_changing(const struct group *g)
 {
-    return g->r.configuration_uncommitted_index != 0;
+    return g->r.configuration_uncommitted_index != 0 || member__waits(g);
 }
 
 unsigned group_members(const struct group *g, struct group_server *ret,

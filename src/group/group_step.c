@@ -418,6 +418,7 @@ void step__receive(struct group *g, uint64_t from, struct wire_msg *w)
         if (w->m.append_entries_result.rejected > 0)
             out__forget(g, from);
         receive_event(g, &w->m, NULL, NULL, 0);
+        member__stored(g);
         break;
     case RAFT_REQUEST_VOTE:
         receive_vote(g, from, w);

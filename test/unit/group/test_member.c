@@ -208,42 +208,112 @@ TEST(member, changes_that_come_too_early_are_refused_for_now)
 
 /* ---- S9 ---- */
 
-/* A stand-by that is cut off is to become a voter while a write is missing
- * there. */
-static int promote_behind(bool *ret_after)
+/* A stand-by that is cut off is to become a voter while `missing` writes have not
+ * reached it. */
+static struct lab *promote_behind(unsigned missing, uint64_t *leader,
+                                  uint64_t *other, int *ret_rv)
+{
+    struct lab *lab = elected(3, leader);
+
+    *other = *leader % 3 + 1;
+    CHECK_EQ(change(lab, *leader, *other, GROUP_STANDBY), 0);
+    lab_run(lab, 200);
+    lab_isolate(lab, *other);
+    for (uint64_t v = 1; v <= missing; v++)
+        CHECK_EQ(lab_propose(lab, *leader, 0, v, 0), 0);
+    lab_run(lab, 300);
+    *ret_rv = change(lab, *leader, *other, GROUP_VOTER);
+    return lab;
+}
+
+TEST(member, s9_a_stand_by_that_is_far_behind_is_not_promoted)
+{
+    uint64_t leader, other;
+    int rv;
+    struct lab *lab = promote_behind(100, &leader, &other, &rv);
+
+    CHECK_EQ(rv, KV_EAGAIN);
+    CHECK_EQ(voters(lab, leader), 2);
+    CHECK_EQ(lab_propose(lab, leader, 0, 7, 0), 0);
+    lab_heal(lab);
+    lab_run(lab, 500);
+    CHECK_EQ(change(lab, leader, other, GROUP_VOTER), 0);
+    CHECK_EQ(voters(lab, leader), 3);
+    lab_free(lab);
+}
+
+TEST(member, s9_a_stand_by_that_lacks_a_few_entries_is_waited_for)
+{
+    uint64_t leader, other;
+    int rv;
+    struct lab *lab = promote_behind(3, &leader, &other, &rv);
+
+    CHECK_EQ(rv, 0);
+    CHECK(group_changing(group_of(lab, leader)));
+    CHECK_EQ(voters(lab, leader), 2); /* not yet */
+    CHECK_EQ(lab_propose(lab, leader, 0, 7, 0), KV_EBUSY);
+    CHECK_EQ(group_transfer(group_of(lab, leader), 0), KV_EAGAIN);
+    CHECK_EQ(change(lab, leader, other % 3 + 1, GROUP_STANDBY), KV_EAGAIN);
+    lab_heal(lab);
+    lab_run(lab, 190);
+    CHECK_EQ(voters(lab, leader), 3);
+    lab_run(lab, 100);
+    check_all(lab, "vvv");
+    CHECK_EQ(lab_propose(lab, leader, 0, 7, 0), 0);
+    lab_free(lab);
+}
+
+TEST(member, s9_a_promotion_that_takes_too_long_is_given_up)
+{
+    uint64_t leader, other;
+    int rv;
+    struct lab *lab = promote_behind(3, &leader, &other, &rv);
+
+    CHECK_EQ(rv, 0);
+    lab_run(lab, 200);
+    CHECK(!group_changing(group_of(lab, leader)));
+    CHECK_EQ(voters(lab, leader), 2);
+    CHECK_EQ(lab_propose(lab, leader, 0, 7, 0), 0);
+    lab_heal(lab);
+    lab_run(lab, 500);
+    CHECK_EQ(voters(lab, leader), 2); /* and is not made later */
+    lab_free(lab);
+}
+
+TEST(member, s9_a_promotion_under_load_is_made)
 {
     uint64_t leader, other;
     struct lab *lab = elected(3, &leader);
-    int rv;
+    unsigned held = 0;
 
     other = leader % 3 + 1;
     CHECK_EQ(change(lab, leader, other, GROUP_STANDBY), 0);
     lab_run(lab, 200);
-    lab_isolate(lab, other);
-    CHECK_EQ(lab_propose(lab, leader, 0, 1, 0), 0);
-    lab_run(lab, 300);
-    rv = change(lab, leader, other, GROUP_VOTER);
-    lab_heal(lab);
-    lab_run(lab, 500);
-    *ret_after = change(lab, leader, other, GROUP_VOTER) == 0;
+    lab->node[other].slow = true; /* its disk is 20 ms behind */
+    for (unsigned ms = 0; ms < 500; ms++) {
+        held += lab_propose(lab, leader, 0, ms, 0) == KV_EBUSY;
+        if (ms == 100)
+            CHECK_EQ(change(lab, leader, other, GROUP_VOTER), 0);
+        if (ms % 20 == 0)
+            lab_sync(lab, other);
+        lab_run(lab, 1);
+    }
+    CHECK(held > 0 && held < 50);
+    CHECK_EQ(voters(lab, leader), 3);
     lab_free(lab);
-    return rv;
 }
 
-TEST(member, s9_a_stand_by_that_is_behind_becomes_no_voter_yet)
+TEST(member, s9_off_a_stand_by_that_is_far_behind_is_promoted)
 {
-    bool after;
-
-    CHECK_EQ(promote_behind(&after), KV_EAGAIN);
-    CHECK(after);
-}
-
-TEST(member, s9_off_it_does)
-{
-    bool after;
+    uint64_t leader, other;
+    struct lab *lab;
+    int rv;
 
     sabotage_mask = UINT64_C(1) << SABOTAGE_S9;
-    CHECK_EQ(promote_behind(&after), 0);
+    lab = promote_behind(100, &leader, &other, &rv);
+    CHECK_EQ(rv, 0);
+    CHECK_EQ(voters(lab, leader), 3);
+    lab_free(lab);
 }
 
 /* ---- reads ---- */
