@@ -416,6 +416,25 @@ int cluster_transfer(struct cluster *c, unsigned node, unsigned to)
     return rv;
 }
 
+int cluster_change(struct cluster *c, unsigned node, unsigned who,
+                   enum group_member role)
+{
+    const char *what = role == GROUP_VOTER ? "voter" : "stand-by";
+    int rv;
+
+    ASSERT(c->node[node].g != NULL);
+    sim_enter(c->sim, node);
+    rv = group_change(c->node[node].g, who, role);
+    sim_leave(c->sim);
+    if (rv == 0)
+        watch_line(c, node, "makes n%u a %s", who, what);
+    else
+        watch_line(c, node, "refuses to make n%u a %s: %s", who, what,
+                   kv_errname(rv));
+    watch_event(c);
+    return rv;
+}
+
 /* ---- running ---- */
 
 double cluster_ms(const struct cluster *c)
@@ -547,7 +566,8 @@ static bool settled(struct cluster *c, void *ctx)
     for (unsigned i = 1; i <= c->cfg.nodes; i++) {
         struct member *m = &c->node[i];
 
-        if (group_last(m->g) != last || group_applied(m->g) != last)
+        if (group_last(m->g) != last || group_applied(m->g) != last ||
+            group_changing(m->g))
             return false;
     }
     return sides_settled(c);

@@ -24,7 +24,7 @@
 #define CLUSTER_PORT 17001u
 
 /* What the transcript shows. */
-#define SHOW_ROLES 1u   /* role, term, leader, readiness */
+#define SHOW_ROLES 1u   /* role, term, leader, readiness, configuration */
 #define SHOW_LOG 2u     /* appended, truncated */
 #define SHOW_COMMIT 4u  /* committed, applied */
 #define SHOW_CLIENT 8u  /* proposed, acknowledged, lost */
@@ -52,6 +52,8 @@ struct seen {
     bool ready;
     uint64_t *terms;          /* owned: term of each entry of its log, from 1 */
     uint64_t last, cap;
+    uint64_t change;          /* index of the last configuration in its log */
+    char members[CLUSTER_NODES_MAX + 1]; /* "vvs": in use, by node */
 };
 
 struct member {
@@ -143,6 +145,8 @@ int cluster_propose(struct cluster *c, unsigned node, const char *name, size_t b
  * entry that was acknowledged before it began. */
 void cluster_read(struct cluster *c, unsigned node, const char *name);
 int cluster_transfer(struct cluster *c, unsigned node, unsigned to);
+/* Ask node to make another one a voter or a stand-by. */
+int cluster_change(struct cluster *c, unsigned node, unsigned who, enum group_member role);
 /* A line of the script's own. */
 void cluster_note(struct cluster *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -162,7 +166,7 @@ bool cluster_wait_stored(struct cluster *c, unsigned node, uint64_t index, unsig
 typedef bool (*cluster_cond)(struct cluster *c, void *ctx);
 bool cluster_wait(struct cluster *c, cluster_cond cond, void *ctx, unsigned limit_ms);
 /* Faults end: heal, start who is down, wait until a leader serves and all nodes
- * applied the same.  Then no acknowledged entry may be missing anywhere. */
+ * applied the same, also the same configuration.  Then no acknowledged entry may be missing anywhere. */
 void cluster_settle(struct cluster *c);
 
 /* ---- verdict ---- */

@@ -38,6 +38,26 @@ struct cluster *scenario_power_cut_at_ack(void);
 struct cluster *scenario_stale_read(bool late);
 /* The leader is killed: how long until another one has acknowledged a write. */
 struct cluster *scenario_failover(uint64_t seed, uint64_t *ret_us);
+/* A voter becomes a stand-by, and a voter again once it has caught up. */
+struct cluster *scenario_member_change(void);
+/* A change that was not committed is replaced by another leader; a follower had got
+ * it in one message with a write that stays, or at once after another change that
+ * stays. */
+struct cluster *scenario_change_replaced(void);
+struct cluster *scenario_second_change_replaced(void);
+/* A follower gets a change in one message with a write; both stay. */
+struct cluster *scenario_change_in_a_batch(void);
+/* The leader crashes while only the others have its change. */
+struct cluster *scenario_change_crash(void);
+/* The same when the change leaves it the only voter.  *ret_elected: somebody leads
+ * when it is back. */
+struct cluster *scenario_change_to_one(bool *ret_elected);
+/* The leader dies after it promoted a server that does not know.  *ret_elected: the
+ * others, a majority with that server, elected one of them. */
+struct cluster *scenario_promoted_unaware(bool *ret_elected);
+/* A server that is cut off is to be promoted, and another one fails.  *ret_rv: of
+ * the promotion; *ret_acked: a write was acknowledged after that. */
+struct cluster *scenario_promoted_behind(int *ret_rv, bool *ret_acked);
 /* Fifteen seconds of random faults. */
 struct cluster *scenario_soak(uint64_t seed);
 

@@ -3,8 +3,9 @@
  * Proposals go to whoever thinks it leads.  Between them, nodes crash (losing
  * none, some, all or a torn mixture of what was not synced), freeze and come back,
  * links are cut one way or both and reset, disks stall or fail (then the node must
- * stop), clocks drift, leadership is handed over; half of the faults aim at the
- * leader.  Then faults stop. */
+ * stop), clocks drift, leadership is handed over, voters become stand-bys and back;
+ * half of the faults aim at the leader, and some at a change that has just begun.
+ * Then faults stop. */
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -72,6 +73,45 @@ static void soak_read(struct soak *s)
 
     if (leader != 0)
         cluster_read(s->c, leader, "soak");
+}
+
+static void soak_side_change(struct soak *s, unsigned node)
+{
+    struct member *m = &s->c->node[node];
+    unsigned who = any_node(s), voter = below(s, 2);
+
+    if (s->c->sides.n == 0)
+        return;
+    sim_enter(s->c->sim, node);
+    group_change(m->side[below(s, s->c->sides.n)].g, who,
+                 voter == 1 ? GROUP_VOTER : GROUP_STANDBY);
+    sim_leave(s->c->sim);
+}
+
+static void soak_change(struct soak *s)
+{
+    unsigned leader = some_leader(s);
+    enum group_member role = below(s, 2) == 0 ? GROUP_STANDBY : GROUP_VOTER;
+
+    if (leader == 0)
+        return;
+    soak_side_change(s, leader);
+    if (cluster_change(s->c, leader, any_node(s), role) != 0)
+        return;
+    switch (below(s, 6)) {
+    case 0:
+        cluster_isolate(s->c, leader);
+        break;
+    case 1:
+        cluster_cut(s->c, leader, any_node(s));
+        break;
+    case 2:
+        sim_run_until(s->c->sim, sim_now(s->c->sim) + below(s, 3000));
+        cluster_power_off(s->c, leader);
+        break;
+    default:
+        break;
+    }
 }
 
 static void soak_crash(struct soak *s)
@@ -184,8 +224,10 @@ static void soak_step(struct soak *s)
     sim_run_until(s->c->sim, sim_now(s->c->sim) + 1 + below(s, 200000));
     soak_failed(s);
     disks_work(s);
-    if (dice < 40)
+    if (dice < 34)
         soak_propose(s);
+    else if (dice < 40)
+        soak_change(s);
     else if (dice < 50)
         soak_read(s);
     else if (dice < 60)

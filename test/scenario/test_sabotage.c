@@ -68,3 +68,62 @@ TEST(sabotage, without_rule_s12_a_conflict_costs_a_round_trip_for_each_entry)
     CHECK(repair_us > 1000000);
     cluster_free(c);
 }
+
+TEST(sabotage, without_rule_s2_a_change_that_was_replaced_stays_in_use)
+{
+    sabotage(SABOTAGE_S2);
+    check_violated(scenario_change_replaced(), "counts vvsvv");
+}
+
+TEST(sabotage, without_rule_s2_a_change_is_never_known_to_be_committed)
+{
+    sabotage(SABOTAGE_S2);
+    check_violated(scenario_change_in_a_batch(), "no progress");
+}
+
+TEST(sabotage, without_rule_s14_a_rollback_goes_back_too_far)
+{
+    sabotage(SABOTAGE_S14);
+    check_violated(scenario_second_change_replaced(), "counts vvvvs");
+}
+
+static bool elects_with_who_is_unaware(void)
+{
+    bool elected;
+
+    cluster_free(scenario_promoted_unaware(&elected));
+    return elected;
+}
+
+TEST(sabotage, without_rule_s6_a_server_that_was_promoted_refuses_its_vote)
+{
+    CHECK(elects_with_who_is_unaware());
+    sabotage(SABOTAGE_S6);
+    CHECK(!elects_with_who_is_unaware());
+}
+
+TEST(sabotage, without_rule_s11_it_remembers_the_dead_leader)
+{
+    sabotage(SABOTAGE_S11);
+    CHECK(!elects_with_who_is_unaware());
+}
+
+TEST(sabotage, without_rule_s9_a_write_waits_for_a_server_that_was_promoted_too_early)
+{
+    int rv;
+    bool acked;
+
+    sabotage(SABOTAGE_S9);
+    cluster_free(scenario_promoted_behind(&rv, &acked));
+    CHECK_EQ(rv, 0);
+    CHECK(!acked);
+}
+
+TEST(sabotage, without_rule_s15_two_servers_never_elect_again)
+{
+    bool elected;
+
+    sabotage(SABOTAGE_S15);
+    cluster_free(scenario_change_to_one(&elected));
+    CHECK(!elected);
+}

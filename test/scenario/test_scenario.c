@@ -140,6 +140,68 @@ TEST(scenario, an_answer_to_an_older_round_confirms_no_read)
     verdict(scenario_stale_read(true), "stale-read-late");
 }
 
+TEST(scenario, a_voter_becomes_a_stand_by_and_a_voter_again)
+{
+    verdict(scenario_member_change(), "member-change");
+}
+
+TEST(scenario, a_change_that_is_replaced_is_rolled_back_and_the_write_before_it_stays)
+{
+    struct cluster *c = scenario_change_replaced();
+
+    for (unsigned i = 1; i <= 5; i++)
+        CHECK_STR(c->node[i].seen.members, "vvvvv");
+    verdict(c, "change-replaced");
+}
+
+TEST(scenario, of_two_changes_at_once_only_the_replaced_one_is_rolled_back)
+{
+    struct cluster *c = scenario_second_change_replaced();
+
+    for (unsigned i = 1; i <= 5; i++)
+        CHECK_STR(c->node[i].seen.members, "vvvvv");
+    verdict(c, "second-change-replaced");
+}
+
+TEST(scenario, a_change_in_one_message_with_a_write_is_known_to_be_committed)
+{
+    verdict(scenario_change_in_a_batch(), "change-in-a-batch");
+}
+
+TEST(scenario, a_leader_that_crashes_in_a_change_is_needed_by_the_voters_it_left)
+{
+    verdict(scenario_change_crash(), "change-crash");
+}
+
+TEST(scenario, a_leader_that_crashes_becoming_the_only_voter_is_elected_again)
+{
+    bool elected;
+    struct cluster *c = scenario_change_to_one(&elected);
+
+    CHECK(elected);
+    verdict(c, "change-to-one");
+}
+
+TEST(scenario, a_server_that_does_not_know_of_its_promotion_helps_to_elect)
+{
+    bool elected;
+    struct cluster *c = scenario_promoted_unaware(&elected);
+
+    CHECK(elected);
+    verdict(c, "promoted-unaware");
+}
+
+TEST(scenario, a_server_that_is_behind_is_not_promoted_and_so_not_needed)
+{
+    int rv;
+    bool acked;
+    struct cluster *c = scenario_promoted_behind(&rv, &acked);
+
+    CHECK_EQ(rv, KV_EAGAIN);
+    CHECK(acked);
+    verdict(c, "promoted-behind");
+}
+
 TEST(scenario, writes_go_on_within_two_election_timeouts_of_a_kill)
 {
     uint64_t worst = 0, sum = 0, us;

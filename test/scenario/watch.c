@@ -109,6 +109,56 @@ static void note_entry(struct member *m, uint64_t index)
     ledger_entry(&m->c->ledger, m->id, &fact);
 }
 
+/* ---- the configuration ---- */
+
+/* "vvs": the roles of servers 1, 2, 3. */
+static void members_text(char *text, const struct raft_configuration *conf)
+{
+    ASSERT(conf->n <= CLUSTER_NODES_MAX);
+    for (unsigned i = 0; i < conf->n; i++) {
+        ASSERT(conf->servers[i].id == i + 1);
+        text[i] = conf->servers[i].role == RAFT_VOTER ? 'v' : 's';
+    }
+    text[conf->n] = 0;
+}
+
+/* Where the last configuration is in a log that changed above index `same`. */
+static uint64_t last_change(const struct member *m, uint64_t same)
+{
+    const struct glog *log = &m->g->log;
+    uint64_t low = m->seen.change <= same ? m->seen.change : 0;
+
+    for (uint64_t i = log__last(log); i > low; i--)
+        if (log__at(log, i)->type == RAFT_CHANGE)
+            return i;
+    return low;
+}
+
+/* What is in use is the last configuration in the log. */
+static void look_at_members(struct member *m)
+{
+    struct raft_configuration conf;
+    char text[CLUSTER_NODES_MAX + 1], want[CLUSTER_NODES_MAX + 1];
+    struct blob *blob = log__at(&m->g->log, m->seen.change)->blob;
+    struct raft_buffer b = { .base = blob->data, .len = blob->len };
+
+    members_text(text, &m->g->r.configuration);
+    if (raft_configuration_decode(&b, &conf) != 0)
+        UNREACHABLE();
+    members_text(want, &conf);
+    raft_configuration_close(&conf);
+    if (strcmp(text, want) != 0)
+        ledger_violate(&m->c->ledger, "node %u counts %s, and its log says %s",
+                       m->id, text, want);
+    if (strcmp(text, m->seen.members) == 0)
+        return;
+    if (shows(m->c, SHOW_ROLES) && m->seen.members[0] != 0)
+        watch_line(m->c, m->id, "counts %s", text);
+    strcpy(m->seen.members, text);
+}
+
+/* ---- the log of a node, continued ---- */
+
 static void look_at_log(struct member *m)
 {
     struct seen *s = &m->seen;
@@ -132,6 +182,7 @@ static void look_at_log(struct member *m)
         s->terms[i] = log__term(log, i);
         note_entry(m, i);
     }
+    s->change = last_change(m, same);
     s->last = last;
     if (last > same && shows(m->c, SHOW_LOG))
         watch_line(m->c, m->id, "appends %s, term %" PRIu64,
@@ -174,10 +225,10 @@ static void look_at_role(struct member *m)
     else if (shows(m->c, SHOW_ROLES))
         watch_line(m->c, m->id, "%s, term %" PRIu64 "%s", names[role], term,
                    ready ? ", ready" : "");
-    *s = (struct seen){ .role = role, .term = term, .leader = leader,
-                        .ready = ready, .commit = s->commit,
-                        .applied = s->applied, .terms = s->terms,
-                        .last = s->last, .cap = s->cap };
+    s->role = role;
+    s->term = term;
+    s->leader = leader;
+    s->ready = ready;
     if (role == GROUP_LEADER)
         ledger_leads(&m->c->ledger, term, m->id);
     if (elected)
@@ -281,6 +332,7 @@ void watch_event(void *ctx)
         if (m->g == NULL || !m->g->started)
             continue;
         look_at_log(m);
+        look_at_members(m);
         look_at_role(m);
         more = look_at_commit(m) || more;
     }

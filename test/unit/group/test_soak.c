@@ -1,5 +1,5 @@
 /* Random runs of a small cluster: crashes, lost frames, cuts, disks that sync
- * late or partly, transfers, false alarms.  An oracle watches: state machines
+ * late or partly, transfers, changes of voters, false alarms.  An oracle watches: state machines
  * agree, nothing acknowledged is lost, reads see every write that was
  * acknowledged before they began, one leader a term. */
 #include <stdio.h>
@@ -38,7 +38,7 @@ struct soak {
     unsigned n_open;
     struct soak_read reads[READS_MAX];
     uint64_t leader[TERMS_MAX];
-    uint64_t n_acked, n_read, n_crash;
+    uint64_t n_acked, n_read, n_crash, n_changes;
     uint64_t down_until[LAB_NODES + 1];
 };
 
@@ -280,6 +280,26 @@ static bool lose(struct lab_frame *f)
     return true;
 }
 
+/* A leader changes a voter or a stand-by, and may be cut off with that. */
+static void change_members(struct soak *s, bool quiet)
+{
+    enum group_member role = chance(s, 400) ? GROUP_STANDBY : GROUP_VOTER;
+
+    for (uint64_t id = 1; id <= s->lab->nodes; id++) {
+        struct lab_node *n = &s->lab->node[id];
+
+        if (!n->up || group_role(n->g[0]) != GROUP_LEADER ||
+            group_change(n->g[0], node_of(s), role) != 0 ||
+            !group_changing(n->g[0]))
+            continue;
+        s->n_changes++;
+        if (!quiet && chance(s, 300))
+            lab_isolate(s->lab, id);
+        if (!quiet && chance(s, 100))
+            crash(s, id);
+    }
+}
+
 static void step(struct soak *s, bool quiet)
 {
     struct lab *lab = s->lab;
@@ -308,6 +328,8 @@ static void step(struct soak *s, bool quiet)
     }
     collect(s);
     check_leaders(s);
+    if (s->next_value < PROPOSALS_MAX && chance(s, quiet ? 5 : 50))
+        change_members(s, quiet);
     if (!quiet)
         disturb(s);
 }
@@ -359,6 +381,7 @@ static void run(uint64_t seed, unsigned nodes, struct soak *total)
     total->n_acked += s->n_acked;
     total->n_read += s->n_read;
     total->n_crash += s->n_crash;
+    total->n_changes += s->n_changes;
     lab_free(s->lab);
     mem_free(s);
 }
@@ -376,10 +399,12 @@ TEST(soak, random_faults_break_no_promise)
         fprintf(stderr, "seed %llu\n", (unsigned long long)(first + i));
         run(first + i, i % 4 == 3 ? 5 : 3, &total);
     }
-    fprintf(stderr, "acked %llu reads %llu crashes %llu\n",
+    fprintf(stderr, "acked %llu reads %llu crashes %llu changes %llu\n",
             (unsigned long long)total.n_acked, (unsigned long long)total.n_read,
-            (unsigned long long)total.n_crash);
+            (unsigned long long)total.n_crash,
+            (unsigned long long)total.n_changes);
     CHECK(total.n_acked > 100 * n);
     CHECK(total.n_read > 50 * n);
     CHECK(total.n_crash > n);
+    CHECK(total.n_changes > n);
 }
