@@ -3,7 +3,7 @@
 # and say so in their logs.
 corrupt_kind=net
 corrupt_need() { return 0; }
-corrupt_logged() { cat "$RUN"/nodes/n*/kvd.log | grep -c 'why="damaged data"'; }
+corrupt_logged() { cat "$RUN"/nodes/n*/kvd.log | grep -c 'inbound connection dropped'; }
 corrupt_begin() {
     local ppm=$((RANDOM % 9001 + 1000))
     net_mark

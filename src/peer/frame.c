@@ -14,6 +14,7 @@
  *  I3  The decoder reads no byte that is not there, takes no length on trust
  *      (it never allocates) and hands out nothing before the checksum has
  *      matched.
+ *  I4  No length is waited for before the check of the head has matched.
  *
  * The format is in frame.h. */
 #include "peer/frame.h"
@@ -28,9 +29,19 @@
 #define OFF_CRC 4u
 #define OFF_VERSION 8u
 #define OFF_KIND 9u
-#define OFF_FLAGS 10u
+#define OFF_CHECK 10u
 #define OFF_GROUP 12u
 #define LENGTH_BYTES 4u /* the length field does not count itself */
+
+/* The check of a head whose other fields are set. */
+static uint16_t head_check(const uint8_t *head)
+{
+    uint32_t crc = crc32c(0, head + OFF_LENGTH, LENGTH_BYTES);
+
+    crc = crc32c(crc, head + OFF_VERSION, OFF_CHECK - OFF_VERSION);
+    crc = crc32c(crc, head + OFF_GROUP, FRAME_HEAD_BYTES - OFF_GROUP);
+    return (uint16_t)(crc >> 16 ^ crc);
+}
 
 struct frame *frame_new(uint8_t kind, uint32_t group)
 {
@@ -125,8 +136,8 @@ void frame_seal(struct frame *f)
     put_u32le(head + OFF_LENGTH, (uint32_t)f->bytes - LENGTH_BYTES);
     head[OFF_VERSION] = FRAME_VERSION;
     head[OFF_KIND] = f->head.kind;
-    put_u16le(head + OFF_FLAGS, 0);
     put_u32le(head + OFF_GROUP, f->head.group);
+    put_u16le(head + OFF_CHECK, head_check(head));
     while (walk_next(&w, &run))
         crc = crc32c(crc, run.p, run.n);
     put_u32le(head + OFF_CRC, crc);
@@ -186,8 +197,9 @@ int frame_decode(struct slice in, struct frame_head *ret_head,
         return KV_EPROTO;
     if (in.n > OFF_VERSION && in.p[OFF_VERSION] != FRAME_VERSION)
         return KV_EVERSION;
-    if (in.n >= OFF_GROUP && get_u16le(in.p + OFF_FLAGS) != 0)
-        return KV_EPROTO;
+    if (in.n >= FRAME_HEAD_BYTES &&
+        get_u16le(in.p + OFF_CHECK) != head_check(in.p))
+        return KV_ECORRUPT; /* I4 */
     bytes = (size_t)length + LENGTH_BYTES;
     if (in.n < bytes) {
         *ret_used = bytes;

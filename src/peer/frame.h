@@ -5,9 +5,14 @@
  *   off  4  u32  crc32c    of everything from off 8 to the end
  *   off  8  u8   version   FRAME_VERSION
  *   off  9  u8   kind      enum frame_kind
- *   off 10  u16  flags     0
+ *   off 10  u16  check     of the head: both halves of the crc32c of off 0 .. 3, 8, 9
+ *                          and 12 .. 15, exclusive-ored
  *   off 12  u32  group     shard the frame is about; 0xffffffff: the node
  *   off 16       payload
+ *
+ * The check is for the length: if it were believed before the frame's checksum is
+ * there, one changed bit would make the receiver wait for megabytes that nobody
+ * sends, and take all that comes for them.
  *
  * All integers are little-endian.  A frame that does not decode closes its
  * connection: there is no resynchronisation. */
@@ -85,8 +90,8 @@ unsigned frame_rest(const struct frame *f, size_t skip, struct slice *ret,
 /* Incremental decoder over a byte stream, which trusts nothing.  On success the
  * first *ret_used bytes of in make up one frame, whose payload borrows from in.
  * KV_EAGAIN: more bytes are needed (*ret_used then holds how many in all, if
- * known, else 0; at most FRAME_BYTES_MAX).  KV_EPROTO: length or flags,
- * KV_EVERSION: version, KV_ECORRUPT: checksum.  Bad heads are found as soon as
+ * known, else 0; at most FRAME_BYTES_MAX; not to be trusted before the head is
+ * there).  KV_EPROTO: length, KV_EVERSION: version, KV_ECORRUPT: checksum.  Bad heads are found as soon as
  * the head is there. */
 int frame_decode(struct slice in, struct frame_head *ret_head,
                  struct slice *ret_payload, size_t *ret_used);

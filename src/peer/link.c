@@ -208,11 +208,17 @@ void link__released(struct links *l)
 }
 
 /* The peer's process may be gone if its end of file or a reset came, not if we
- * gave the connection up. */
+ * gave the connection up.  Giving it up for its bytes is worth a line here: the
+ * peer sees an end of file only. */
 static void in_closed(const struct conn *c)
 {
     struct links *l = c->l;
 
+    if (c->was_ready && (c->reason == KV_ECORRUPT || c->reason == KV_EPROTO ||
+                         c->reason == KV_EVERSION))
+        log_event(l->env, ENV_LOG_WARN, "link", "inbound connection dropped",
+                  "peer=%" PRIu64 " why=\"%s\"", c->peer->id,
+                  kv_strerror(c->reason));
     if (c->was_ready && (c->reason == KV_EEOF || c->reason == KV_ECONN))
         l->ops->lost(l->ctx, c->peer->id);
 }

@@ -8,7 +8,8 @@
  *  I1  Reading.  Complete frames are handed up straight from the read buffer.
  *      Only the beginning of an unfinished frame is copied to `in`, and then
  *      only the bytes that finish it, so `in` never holds more than one frame
- *      and never more than was received, whatever length was announced.
+ *      and never more than was received, whatever length was announced.  A head
+ *      is looked at before its length is waited for.
  *  I2  Before the handshake no frame may be longer than LINK_HELLO_BYTES_MAX.
  *  I3  Writing.  `out` keeps each frame until all its bytes are with the
  *      socket; front_done says how much of the first one is.  At most one
@@ -81,7 +82,7 @@ static size_t take(struct conn *c, struct slice in)
         return used;
     }
     if (rv == KV_EAGAIN)
-        c->want = used == 0 ? FRAME_HEAD_BYTES : used;
+        c->want = in.n < FRAME_HEAD_BYTES ? FRAME_HEAD_BYTES : used;
     else
         link__conn_drop(c, rv);
     return 0;

@@ -1,8 +1,8 @@
 /* What a peer's bytes can do to the frame decoder and the handshake.
  *
  * Input: one byte of options, then a byte stream as it would arrive.  With bit
- * 0 the checksum of each complete frame is set right first, because a fuzzer
- * does not find CRCs; without it, the checksum is the fuzzer's.
+ * 0 the checksums of each complete frame are set right first, because a fuzzer
+ * does not find CRCs; without it, they are the fuzzer's.
  *
  *  P1  Nothing is read beyond the input (the sanitizer watches).
  *  P2  A prefix of a stream decodes to the same frame or asks for more, and
@@ -30,16 +30,19 @@ static void must(int holds)
         abort();
 }
 
-/* Set the checksum of the frame at p right, if its n bytes hold it whole. */
+/* Set the checksums of the frame at p right, if its n bytes hold it whole. */
 static void fix_checksum(uint8_t *p, size_t n)
 {
     size_t bytes;
+    uint32_t head;
 
     if (n < FRAME_HEAD_BYTES)
         return;
     bytes = (size_t)get_u32le(p) + 4;
     if (bytes < FRAME_HEAD_BYTES || bytes > n)
         return;
+    head = crc32c(crc32c(crc32c(0, p, 4), p + 8, 2), p + 12, 4);
+    put_u16le(p + 10, (uint16_t)(head >> 16 ^ head));
     put_u32le(p + 4, crc32c(0, p + 8, bytes - 8));
 }
 

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/codec.h"
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "env/env_uv.h"
@@ -328,6 +330,15 @@ static bool raw_is_closed(void *ctx)
     const struct raw *r = ctx;
 
     return r->closed && r->n_surplus == 0;
+}
+
+void raw_fix_head(uint8_t head[FRAME_HEAD_BYTES])
+{
+    uint32_t crc = crc32c(0, head, 4);
+
+    crc = crc32c(crc, head + 8, 2);
+    crc = crc32c(crc, head + 12, 4);
+    put_u16le(head + 10, (uint16_t)(crc >> 16 ^ crc));
 }
 
 void raw_close(struct raw *r)

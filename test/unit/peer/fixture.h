@@ -74,6 +74,8 @@ void raw_dial(struct raw *r, struct fix *fix, uint16_t port);
 void raw_listen(struct raw *r, struct fix *fix);
 void raw_write(struct raw *r, const void *p, size_t n);
 void raw_frame(struct raw *r, struct frame *f); /* sealed; freed */
+/* Make the check of a head right, whatever the head says. */
+void raw_fix_head(uint8_t head[FRAME_HEAD_BYTES]);
 void raw_close(struct raw *r);
 void raw_until_end(struct raw *r);
 /* A HELLO that node n accepts from node `from`. */

@@ -246,6 +246,7 @@ TEST(hello, a_stranger_may_not_announce_a_large_frame)
 
     put_u32le(head, LINK_HELLO_BYTES_MAX - 3);
     head[8] = FRAME_VERSION;
+    raw_fix_head(head);
     closed_on(head, sizeof head);
 }
 
@@ -395,6 +396,25 @@ TEST(link_in, a_corrupt_frame_closes_and_what_follows_is_not_handed_up)
     finish(&fix, &two, &r);
 }
 
+/* A length that is damaged must not be waited for: pings would fill it, and the
+ * link would look alive for as long as that takes. */
+TEST(link_in, a_damaged_length_closes_at_once_and_is_logged)
+{
+    struct fix fix;
+    struct raw two, r;
+    struct node *n = accepted(&fix, &two, &r);
+    struct frame *f = sealed(FRAME_RAFT, "abcde");
+
+    put_u32le(buf_at(&f->body), FRAME_BYTES_MAX / 2);
+    raw_write(&r, buf_at(&f->body), FRAME_HEAD_BYTES);
+    raw_until_end(&r);
+    CHECK_EQ(n->n_frames, 0);
+    CHECK(fix_logged(&fix, "inbound connection dropped"));
+    CHECK(fix_logged(&fix, "peer=2 why=\"data is corrupt\""));
+    frame_free(f);
+    finish(&fix, &two, &r);
+}
+
 static void closed_after_hello(struct frame *f)
 {
     struct fix fix;
@@ -433,6 +453,7 @@ TEST(link_in, an_announced_length_takes_no_memory_before_its_bytes_come)
 
     put_u32le(head, FRAME_BYTES_MAX - 4);
     head[8] = FRAME_VERSION;
+    raw_fix_head(head);
     raw_write(&r, head, sizeof head);
     fix_settle(&fix);
     CHECK_EQ(p->in->in.len, sizeof head);
