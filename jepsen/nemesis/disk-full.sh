@@ -8,6 +8,9 @@ disk_full_kind=disk
 DISK_FULL_NODE=
 disk_full_need() { disk_need; }
 disk_full_prepare() { disk_prepare "$1"; }
+# Segments are filled with zeros before they are used: with small ones the node soon asks
+# for space.
+disk_full_wrap() { echo "$JEPSEN/lib/with-flags" --wal-segment-bytes=256kb,--client-bulk-bytes=64kb; }
 disk_full_ballast() { echo "$(disk_dir "$DISK_FULL_NODE")/ballast"; }
 # How often its log speaks of want of space.
 disk_full_count() { grep -c -e ENOSPC -e 'no space left' "$(node_dir "$DISK_FULL_NODE")/kvd.log"; }
@@ -19,7 +22,7 @@ disk_full_begin() {
     free=$(df --output=avail -B1 "$(disk_dir "$DISK_FULL_NODE")" | tail -n 1)
     fallocate -l $((free - 65536)) "$(disk_full_ballast)" || return 1
     dd if=/dev/zero of="$(disk_full_ballast).rest" bs=4096 2> /dev/null # to the last block
-    echo "node $DISK_FULL_NODE$(is_leader "$DISK_FULL_NODE"): $(df --output=avail -B1 "$(disk_dir "$DISK_FULL_NODE")" | tail -n 1) bytes left"
+    echo "node $DISK_FULL_NODE$(is_leader "$DISK_FULL_NODE"): $(df --output=avail -B1 "$(disk_dir "$DISK_FULL_NODE")" | tail -n 1 | tr -d " ") bytes left"
 }
 disk_full_end() {
     [ -n "$DISK_FULL_NODE" ] || return 0
