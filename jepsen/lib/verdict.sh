@@ -27,14 +27,17 @@ verdict_of() { # STATUS NAME TEXT
 # ---- the history ---------------------------------------------------------------------
 
 judge_history() {
-    local code
-    "$BUILD/jepsen/check" "$RUN/history.edn" > "$RUN/check.txt" 2>&1
+    local code options=() facts
+    if [ "$WORKLOAD" = set ]; then options=(--set); fi
+    "$BUILD/jepsen/check" "${options[@]}" "$RUN/history.edn" > "$RUN/check.txt" 2>&1
     code=$?
     if [ $code -eq 3 ]; then # undecided
-        "$BUILD/jepsen/check" --steps $STEPS_MAX "$RUN/history.edn" > "$RUN/check.txt" 2>&1
+        "$BUILD/jepsen/check" "${options[@]}" --steps $STEPS_MAX "$RUN/history.edn" > "$RUN/check.txt" 2>&1
         code=$?
     fi
-    verdict_of $code linearizable "$(head -n 1 "$RUN/check.txt") (check.txt)"
+    facts=$(sed -n 's/^verdict: //p' "$RUN/check.txt")
+    facts="${facts:-$(tail -n 1 "$RUN/check.txt")}: $(sed -n 's/^\(keys\|operations\|unknown\|undecided keys\|seconds\): \(.*\)/\2 \1,/p' "$RUN/check.txt" | tr '\n' ' ')see check.txt"
+    verdict_of $code linearizable "$facts"
 }
 
 judge_load() {
