@@ -121,6 +121,12 @@ enum oracle_verdict lin_run(const struct lin_input *in, uint64_t *steps,
 void window_find(const struct history *h, const size_t *ops, size_t n,
                  const struct oracle_config *cfg, struct oracle_report *r);
 
+/* ---- tokens.c ---- */
+
+/* Which tokens of a list by APPEND are lost, doubled, out of order; nothing if the key is
+ * no such list. */
+void tokens_tell(const struct history *h, const size_t *ops, size_t n, struct buf *b);
+
 /* ---- text.c ---- */
 
 /* Bytes as a string in quotation marks, cut after a while. */

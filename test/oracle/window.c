@@ -26,6 +26,8 @@
 
 /* Steps that looking for the states before the last operation may take. */
 #define STATES_STEPS_MAX 1000000u
+/* Operations of the text that are no part of the window. */
+#define RELAXED_SHOWN 8u
 
 struct moment {
     uint64_t time, seq;
@@ -200,8 +202,12 @@ static void tell_op(const struct window *w, size_t i, struct buf *b)
 {
     const struct oracle_op *op = history_at(w->h, w->ops[i]);
 
-    buf_printf(b, "  #%zu process %" PRIu32 " [%" PRIu64 " .. %" PRIu64 "] ",
-               w->ops[i], op->process, op->call, op->ret);
+    buf_printf(b, "  #%zu process %" PRIu32 " [%" PRIu64 " .. ", w->ops[i],
+               op->process, op->call);
+    if (op->ret != ORACLE_NEVER)
+        buf_printf(b, "%" PRIu64 "] ", op->ret);
+    else
+        buf_put_str(b, "] ");
     text_op(b, op);
     if (i == w->last)
         buf_put_str(b, "   <- cannot be placed");
@@ -228,9 +234,29 @@ static void tell_states(struct window *w, struct buf *b)
     buf_close(&states);
 }
 
+/* Writes that may have happened or not are part of the story. */
+static void tell_relaxed(const struct window *w, struct buf *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->n; i++) {
+        const struct oracle_op *op = history_at(w->h, w->ops[i]);
+
+        if (w->use[i] != LIN_RELAXED || op->outcome == ORACLE_FAIL ||
+            op->f == ORACLE_GET)
+            continue;
+        if (n++ == 0)
+            buf_put_str(b, "also if these happened, or did not, at any time "
+                           "after their calls:\n");
+        if (n <= RELAXED_SHOWN)
+            tell_op(w, i, b);
+    }
+    if (n > RELAXED_SHOWN)
+        buf_printf(b, "  and %zu more\n", n - RELAXED_SHOWN);
+}
+
 static void tell(struct window *w, struct oracle_report *r)
 {
-    size_t relaxed = 0;
     struct buf b;
 
     buf_init(&b);
@@ -241,18 +267,14 @@ static void tell(struct window *w, struct oracle_report *r)
                            : "beginning with no such key");
     r->window = mem_calloc(w->n + 1, sizeof *r->window);
     for (size_t i = 0; i < w->n; i++) {
-        if (w->use[i] == LIN_AS_IS) {
-            r->window[r->n_window++] = w->ops[i];
-            tell_op(w, i, &b);
-        } else if (w->use[i] == LIN_RELAXED &&
-                   history_at(w->h, w->ops[i])->outcome != ORACLE_FAIL) {
-            relaxed++;
-        }
+        if (w->use[i] != LIN_AS_IS)
+            continue;
+        r->window[r->n_window++] = w->ops[i];
+        tell_op(w, i, &b);
     }
-    if (relaxed > 0)
-        buf_printf(&b, "and no choice of %zu others around them helps, each "
-                       "taken to have happened or not\n", relaxed);
+    tell_relaxed(w, &b);
     tell_states(w, &b);
+    tokens_tell(w->h, w->ops, w->n, &b);
     buf_put_u8(&b, '\0');
     r->text = mem_strdup((const char *)buf_at(&b));
     buf_close(&b);
