@@ -221,6 +221,7 @@ struct wal__load {
     size_t kept_bytes;
     size_t end_seg;     /* segs[end_seg] holds the end of the log */
     uint32_t end_off;
+    uint64_t durable;   /* lsn: the latest that a record states as durable */
     bool began;         /* a checkpoint was read */
     uint8_t last_kind;  /* of the last record */
     bool dirty;         /* intact records of a torn write lie behind the end */

@@ -6,10 +6,17 @@
  *  2  contents, oldest first: each record verified and folded, up to the first
  *     place where no intact record stands; wal_scan.c decides whether that is
  *     the end of the log, a torn write, or damage;
- *  3  only if all is well: the newest file is synced (what was read may still
- *     be only in the page cache), a torn segment is sealed at its last intact
- *     record so that no leftover behind it is ever read again, left-over
+ *  3  only if all is well: what no record states as durable is written once more
+ *     and synced, as is the directory; a torn segment is sealed at its last
+ *     intact record so that no leftover behind it is ever read again; left-over
  *     temporary files are removed.
+ *
+ * Why write what was just read: it may be in the page cache only, and to sync it is
+ * not enough.  After an fdatasync that failed, Linux counts the pages as clean: they
+ * can be read, the next fdatasync has nothing to do and succeeds, and they are not on
+ * the disk.  The process that saw the failure ends (rule R9); the next one must not
+ * believe the cache.  Each record states how far the log was durable when it was
+ * written, so that is a short piece at the end.
  *
  * Memory: one segment at a time, and what wal_fold.c keeps.
  *
@@ -283,6 +290,8 @@ static int load_records(struct wal__load *l, const struct wal__segment *s,
                                    "the segment does not begin with a "
                                    "checkpoint");
         off += r.length;
+        if (r.synced > l->durable)
+            l->durable = r.synced;
         if (r.kind == WAL__SEAL) {
             *ret_off = off;
             *ret_sealed = true;
@@ -356,9 +365,37 @@ static int load_contents(struct wal__load *l)
 
 /* ---- pass 3: make it fit for writing ---- */
 
-/* Sync what was read; seal a torn segment where it ends. */
+/* Write once more what is not known to be on the disk, up to offset end. */
+static int rewrite(struct wal__load *l, struct wal__segment *s, uint32_t end)
+{
+    struct env *env = l->w->env;
+    uint64_t off =
+        l->durable > s->h.base_lsn ? l->durable - s->h.base_lsn : 0;
+    uint8_t *p;
+    int rv = 0;
+
+    if (off >= end)
+        return 0;
+    p = mem_alloc(WAL__ZERO_CHUNK);
+    while (off < end && rv == 0) {
+        size_t n = end - off < WAL__ZERO_CHUNK ? (size_t)(end - off)
+                                               : WAL__ZERO_CHUNK;
+        size_t got = 0;
+
+        rv = env_read(env, s->file, off, p, n, &got);
+        if (rv == 0 && got != n)
+            rv = KV_EIO;
+        if (rv == 0)
+            rv = env_write(env, s->file, off, p, n);
+        off += n;
+    }
+    mem_free(p);
+    return rv;
+}
+
+/* Make what was read, up to offset end, durable; seal a torn segment there. */
 static int settle_file(struct wal__load *l, struct wal__segment *s,
-                       uint32_t seal_at)
+                       uint32_t end, uint32_t seal_at)
 {
     struct wal *w = l->w;
     uint8_t p[WAL__REC_HEADER];
@@ -370,6 +407,9 @@ static int settle_file(struct wal__load *l, struct wal__segment *s,
     int rv = wal__seg_open(w, s);
     if (rv != 0)
         return io_error(l, rv, s->h.seq, "open");
+    rv = rewrite(l, s, end);
+    if (rv != 0)
+        return io_error(l, rv, s->h.seq, "write again");
     rv = env_sync(w->env, s->file);
     if (rv != 0)
         return io_error(l, rv, s->h.seq, "sync");
@@ -412,20 +452,19 @@ static int settle_cursor(struct wal__load *l)
     return rv;
 }
 
+/* The last two segments: nothing of one is written before the seal of the one
+ * before is durable, so all others are. */
 static int settle_end(struct wal__load *l)
 {
     struct wal *w = l->w;
-    struct wal__segment *s;
+    size_t end = l->end_seg, n = w->n_segs;
     int rv = 0;
 
-    if (l->end_seg < w->n_segs)
-        s = w->segs[l->end_seg];
-    else
-        s = w->n_segs > 0 ? w->segs[w->n_segs - 1] : NULL;
-    if (s != NULL)
-        rv = settle_file(l, s, l->dirty ? l->end_off : 0);
-    if (rv == 0 && l->end_seg > 0 && l->end_seg < w->n_segs)
-        rv = settle_file(l, w->segs[l->end_seg - 1], 0);
+    if (end > 0)
+        rv = settle_file(l, w->segs[end - 1], w->segs[end - 1]->h.bytes, 0);
+    if (rv == 0 && end < n)
+        rv = settle_file(l, w->segs[end], l->end_off,
+                         l->dirty ? l->end_off : 0);
     return rv == 0 ? settle_cursor(l) : rv;
 }
 
@@ -457,7 +496,12 @@ static int settle_dir(struct wal__load *l, const struct names *f)
         rv = env_unlink(w->env, path);
         mem_free(path);
     }
-    return rv == 0 ? 0 : dir_error(l, rv, "remove left-over log files in it");
+    if (rv == 0)
+        /* Files that were renamed just before a kill -9 have their new names in
+         * the cache only. */
+        rv = env_sync_dir(w->env, w->cfg.dir);
+    return rv == 0 ? 0 : dir_error(l, rv, "remove left-over log files in it, "
+                                   "or sync it");
 }
 
 int wal__load_all(struct wal__load *l)

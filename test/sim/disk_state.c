@@ -7,7 +7,8 @@
  * file applies its operations of that list to its durable image; fsync of a directory
  * applies the operations on the names in it to the durable tree.  A crash decides for
  * each operation left whether it happened (enum sim_keep), then makes the durable state
- * the live one.
+ * the live one.  Where only a process ended (SIM_KEEP_ALL) nothing is decided: what it
+ * wrote is there, and as little durable as before.
  *
  * D1  Applying every unsynced operation to the durable state gives the live state.
  * D2  A file whose name was synced but not its bytes exists and is empty; one whose
@@ -327,6 +328,13 @@ static void reload(struct sim_disk *d)
     sim__names_close(&old);
 }
 
+/* A lock is a process's. */
+static void unlock(struct sim_disk *d)
+{
+    for (size_t i = 0; i < d->live.n; i++)
+        d->live.v[i].inode->locked = false;
+}
+
 void sim__disk_crash(struct sim_node *n, enum sim_keep keep)
 {
     struct sim_disk *d = &n->disk;
@@ -338,14 +346,8 @@ void sim__disk_crash(struct sim_node *n, enum sim_keep keep)
             undo_free(d, LIST_FIRST(&d->unsynced, struct sim_undo, link));
         break;
     case SIM_KEEP_ALL:
-        while (!list_empty(&d->unsynced)) {
-            struct sim_undo *u =
-                LIST_FIRST(&d->unsynced, struct sim_undo, link);
-
-            undo_apply(d, u);
-            undo_free(d, u);
-        }
-        break;
+        unlock(d);
+        return; /* as it was: still not synced */
     case SIM_KEEP_PREFIX:
         crash_prefix(d, r);
         break;

@@ -57,7 +57,7 @@ unsigned sim_event_node(const struct sim *s);
 /* What a crash leaves of writes (and names) that were not synced. */
 enum sim_keep {
     SIM_KEEP_NONE,   /* all lost */
-    SIM_KEEP_ALL,    /* all kept: a kill -9 */
+    SIM_KEEP_ALL,    /* all kept, and still not synced: a kill -9 */
     SIM_KEEP_PREFIX, /* up to a random one, which is torn */
     SIM_KEEP_MIX     /* each write kept, lost or torn; names: a prefix */
 };

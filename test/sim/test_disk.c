@@ -85,6 +85,38 @@ TEST(sim_disk, a_killed_process_leaves_its_unsynced_writes)
     sim_free(s);
 }
 
+TEST(sim_disk, what_a_killed_process_left_is_lost_in_a_later_crash)
+{
+    struct sim *s = sim_new(1);
+    struct env *env = sim_node_start(s, 1);
+    struct env_file *f = create_synced(env, "/f");
+
+    put(env, f, 0, "kept");
+    CHECK_EQ(env_sync(env, f), 0);
+    put(env, f, 4, " lost");
+    env = restart(s, SIM_KEEP_ALL);
+    check_file(env, "/f", "kept lost");
+    env = restart(s, SIM_KEEP_NONE);
+    check_file(env, "/f", "kept");
+    sim_free(s);
+}
+
+TEST(sim_disk, what_a_killed_process_left_can_be_synced_by_the_next)
+{
+    struct sim *s = sim_new(1);
+    struct env *env = sim_node_start(s, 1);
+    struct env_file *f = create_synced(env, "/f");
+
+    put(env, f, 0, "text");
+    env = restart(s, SIM_KEEP_ALL);
+    CHECK_EQ(env_open(env, "/f", 0, &f), 0);
+    CHECK_EQ(env_sync(env, f), 0);
+    env_close(env, f);
+    env = restart(s, SIM_KEEP_NONE);
+    check_file(env, "/f", "text");
+    sim_free(s);
+}
+
 TEST(sim_disk, a_synced_file_without_a_synced_name_is_gone)
 {
     struct sim *s = sim_new(1);
