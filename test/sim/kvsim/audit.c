@@ -56,9 +56,42 @@ static void check_deadlines(struct watch *t, unsigned shard)
     }
 }
 
+static struct oracle_config margins(const struct watch *t)
+{
+    struct oracle_config cfg = oracle_defaults();
+    const struct plan *p = &t->w->plan;
+    uint64_t apart = (uint64_t)(t->ahead_max - t->ahead_min) * MS;
+    /* A clock that drifted by d was d ahead, or behind, at the end of the run. */
+    uint64_t drift = (p->faults >> FAULT_clock_drift & 1) != 0 ? apart : 0;
+
+    cfg.early = apart + drift + EARLY_ROUNDING_US;
+    cfg.late = p->faults == 0 ? LATE_CALM_US : ORACLE_NEVER;
+    return cfg;
+}
+
+/* ---- clients ---- */
+
+static void check_history(struct watch *t)
+{
+    struct oracle_config cfg = margins(t);
+    struct oracle_report report;
+
+    oracle_check(t->w->history, &cfg, &report);
+    t->undecided = report.undecided;
+    if (report.verdict == ORACLE_VIOLATION)
+        world_violate(t->w, VERDICT_CORRECTNESS, "not linearizable:\n%s",
+                      report.text);
+    else if (report.verdict == ORACLE_BAD_HISTORY)
+        world_violate(t->w, VERDICT_CRASH, "the history is no history:\n%s",
+                      report.text);
+    oracle_report_close(&report);
+}
+
 void watch_audit(struct watch *t)
 {
     replay__all(t);
     for (unsigned i = 0; i < t->n_shards; i++)
         check_deadlines(t, i);
+    if (t->w->verdict == VERDICT_OK)
+        check_history(t);
 }

@@ -62,10 +62,13 @@ static void states_term(struct watch_shard *s, unsigned from, uint64_t term,
 static void gives_vote(struct watch_shard *s, unsigned from, uint64_t term,
                        unsigned to)
 {
-    const struct group *g = s->view[from].group;
+    const struct view *v = &s->view[from];
+    const struct group *g = v->group;
+    bool seen = v->vote_term == term && v->vote == to;
 
     ledger_vote(&s->ledger, term, from, to);
-    if (g->r.current_term == term && g->meta_lsn > wal_synced(g->gs->wal))
+    if (g->r.current_term == term &&
+        (seen ? v->vote_lsn : g->meta_lsn) > wal_synced(g->gs->wal))
         ledger_violate(&s->ledger, "node %u votes for node %u in term %" PRIu64
                        " before its vote is durable", from, to, term);
 }

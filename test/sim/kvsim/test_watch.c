@@ -480,6 +480,23 @@ TEST(watch, a_vote_that_leaves_before_it_is_durable_is_seen)
     stage_free(st);
 }
 
+TEST(watch, a_vote_that_is_recorded_twice_may_leave_after_the_first_record)
+{
+    struct stage *st = stage_new();
+    struct raft_message m = vote(5, true);
+
+    in_term(st, 2, 5, RAFT_FOLLOWER);
+    st->node[2].g.r.voted_for = 1;
+    st->node[2].g.meta_lsn = 99;
+    watch__look(st->s, 2);
+    st->node[2].g.meta_lsn = 100;
+    st->wal.synced = 99;
+    watch__look(st->s, 2);
+    sends_message(st, 2, 1, &m);
+    check_fine(st);
+    stage_free(st);
+}
+
 TEST(watch, two_votes_in_one_term_are_seen)
 {
     struct stage *st = voted(1, 5);

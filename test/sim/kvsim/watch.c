@@ -222,6 +222,9 @@ static void look_first(struct watch_shard *s, unsigned node)
     copy_log(s, node, same);
     v->role = GROUP_FOLLOWER;
     v->term = v->commit = v->applied = v->fsm_applied = 0;
+    v->vote = v->group->r.voted_for;
+    v->vote_term = v->group->r.current_term;
+    v->vote_lsn = 0; /* read from the disk */
     v->looked = true;
 }
 
@@ -250,6 +253,18 @@ static void note_leader(struct watch_shard *s, unsigned node, uint64_t term)
         COVER(transfer_done);
     if (term > s->handed_term)
         s->handed_term = 0;
+}
+
+/* A vote that is given twice is recorded twice; the first record is enough. */
+static void look_at_vote(struct view *v)
+{
+    const struct group *g = v->group;
+
+    if (g->r.voted_for == v->vote && g->r.current_term == v->vote_term)
+        return;
+    v->vote = g->r.voted_for;
+    v->vote_term = g->r.current_term;
+    v->vote_lsn = g->meta_lsn;
 }
 
 static void look_at_role(struct watch_shard *s, unsigned node)
@@ -381,6 +396,7 @@ void watch__look(struct watch_shard *s, unsigned node)
     if (!v->looked)
         look_first(s, node);
     look_at_log(s, node);
+    look_at_vote(v);
     look_at_role(s, node);
     look_at_commit(s, node);
     look_at_applied(s, node);
@@ -393,7 +409,7 @@ static bool changed(const struct view *v)
 
     return !v->looked || g->applied != v->applied ||
            g->commit_max != v->commit || g->r.current_term != v->term ||
-           g->r.last_stored != v->stored || g->log.n != v->last ||
+           g->r.voted_for != v->vote || g->r.last_stored != v->stored || g->log.n != v->last ||
            g->log.e[g->log.n - 1].term != v->last_term ||
            group_role(g) != v->role;
 }

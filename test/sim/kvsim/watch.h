@@ -19,6 +19,8 @@ struct view {
     enum group_role role;
     uint64_t term, last_term; /* of its latest entry */
     uint64_t commit, applied, fsm_applied;
+    uint64_t vote, vote_term; /* its vote: for whom, in which term, ... */
+    uint64_t vote_lsn;        /* ... durable when its log is synced up to there */
     /* Over its lives: its log, and its word. */
     uint64_t *terms;          /* owned; term of entry i, from 1 */
     uint64_t last, cap;
