@@ -121,6 +121,8 @@ static void start(struct group *g)
     ev.start.start_index = g->log.off + 1;
     ev.start.entries = ents;
     ev.start.n_entries = (unsigned)n;
+    g->put_term = g->start_term;
+    g->put_vote = g->start_vote;
     g->started = true;
     step__run(g, &ev, NULL, NULL, 0);
     mem_free(ents);

@@ -89,6 +89,7 @@ struct group {
 
     uint64_t meta_lsn; /* the gate: WAL position of the latest HARDSTATE, or
                           CHANGE of rule S15 */
+    uint64_t put_term, put_vote; /* of that HARDSTATE */
     struct {
         uint64_t lsn, term;
     } terms[GROUP_TERMS_PENDING_MAX];

@@ -47,6 +47,10 @@ static void put_hardstate(struct group *g)
     uint64_t term = g->r.current_term;
     unsigned last = g->n_terms - 1;
 
+    if (term == g->put_term && g->r.voted_for == g->put_vote)
+        return; /* the core says so again, for a vote that is asked for twice */
+    g->put_term = term;
+    g->put_vote = g->r.voted_for;
     g->meta_lsn = wal_put_hardstate(g->gs->wal, g->id, term, g->r.voted_for);
     if (list_empty(&g->dirty))
         list_add_tail(&g->gs->dirty, &g->dirty);

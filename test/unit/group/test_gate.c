@@ -190,3 +190,37 @@ TEST(gate, an_overwritten_entry_does_not_count_as_stored)
     CHECK_EQ(g->r.last_stored, 4);
     lab_free(lab);
 }
+
+static void ask_for_vote(struct lab *lab, uint64_t candidate)
+{
+    struct raft_message m = { .type = RAFT_REQUEST_VOTE };
+
+    m.request_vote = (struct raft_request_vote){ .term = 7,
+                                                 .candidate_id = candidate,
+                                                 .last_log_index = 1,
+                                                 .last_log_term = 1 };
+    lab_inject(lab, candidate, 2, 0, &m);
+}
+
+TEST(gate, a_vote_that_is_asked_for_twice_is_written_once)
+{
+    struct lab *lab = lab_new(3, 1);
+    uint64_t end;
+
+    lab_start(lab, 2);
+    lab_settle(lab);
+    ask_for_vote(lab, 3);
+    CHECK_EQ(lab->node[2].g[0]->r.voted_for, 3);
+    end = lab->node[2].wal.end;
+    ask_for_vote(lab, 3);
+    CHECK_EQ(lab->node[2].wal.end, end);
+    lab_settle(lab);
+    CHECK_EQ(lab_sent(lab, 2, RAFT_REQUEST_VOTE_RESULT), 2);
+    lab_crash(lab, 2);
+    lab_start(lab, 2);
+    end = lab->node[2].wal.end;
+    ask_for_vote(lab, 3); /* it remembers */
+    CHECK_EQ(lab->node[2].g[0]->r.voted_for, 3);
+    CHECK_EQ(lab->node[2].wal.end, end);
+    lab_free(lab);
+}
