@@ -57,6 +57,17 @@ void group__fatal(const struct group *g, const char *what, const char *fmt, ...)
     assert_failed(what, __FILE__, __LINE__);
 }
 
+void group__unreadable(const struct group *g, int status)
+{
+    char what[64];
+
+    ASSERT(status < 0);
+    if (status == KV_ECANCELED)
+        return;
+    snprintf(what, sizeof what, "an entry of group %" PRIu32, g->id);
+    wal_unreadable(g->gs->wal, status, what);
+}
+
 /* ---- start ---- */
 
 /* Decode the last configuration of the log.  False: there is none. */
@@ -167,11 +178,10 @@ static void configuration_read(void *ctx, int status)
     struct group *g = ctx;
     uint64_t first, last;
 
-    if (status == KV_ECANCELED)
+    if (status != 0) {
+        group__unreadable(g, status);
         return;
-    if (status != 0)
-        group__fatal(g, "a configuration cannot be read back from the log",
-                     "error=%s", kv_errname(status));
+    }
     while (configurations_missing(g, &first, &last)) {
         struct gent *e = log__at(&g->log, first);
         struct blob *b = reader__get(g->apply_reader, &g->log, first);

@@ -36,12 +36,10 @@ static void read_ready(void *ctx, int status)
 {
     struct group *g = ctx;
 
-    if (status == KV_ECANCELED)
+    if (status != 0) {
+        group__unreadable(g, status);
         return;
-    if (status != 0)
-        group__fatal(g, "an entry cannot be read back from the log",
-                     "error=%s applied=%" PRIu64, kv_errname(status),
-                     g->applied);
+    }
     g->gs->stats.entries_read++;
     groupset__work(g);
 }

@@ -182,6 +182,9 @@ struct groupset {
 _Noreturn void group__fatal(const struct group *g, const char *what,
                             const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* A read from the log ended with an error: stop the node in order, unless that is
+ * under way. */
+void group__unreadable(const struct group *g, int status);
 /* Give START if the configurations are in memory. */
 void group__start(struct group *g);
 /* A preferred leader that nobody has contradicted yet calls for votes soon. */

@@ -236,12 +236,10 @@ static void reader_ready(void *ctx, int status)
     struct gpeer *p = ctx;
     struct group *g = p->g;
 
-    if (status == KV_ECANCELED)
+    if (status != 0) {
+        group__unreadable(g, status);
         return;
-    if (status != 0)
-        group__fatal(g, "an entry cannot be read back from the log",
-                     "error=%s peer=%llu", kv_errname(status),
-                     (unsigned long long)p->id);
+    }
     g->gs->stats.entries_read++;
     env_wake(g->gs->env); /* the turn releases what is held */
 }

@@ -47,6 +47,8 @@ static void on_turn(void *data)
 
 static void fail(struct node *n, int status, const char *msg)
 {
+    if (n->failed)
+        return;
     n->failed = true;
     log_event(n->env, ENV_LOG_ERROR, "node", "the log failed, stopping",
               "error=%s detail=\"%s\"", kv_errname(status), msg);

@@ -117,6 +117,10 @@ bool wal_full(const struct wal *w);        /* more is queued than queue_bytes_ma
 /* The largest payload one entry may have, given segment_bytes. */
 uint32_t wal_entry_bytes_max(const struct wal *w);
 
+/* A payload that is needed could not be read back (status, of the read): the log
+ * fails for good, as by a failed write.  what: whose payload. */
+void wal_unreadable(struct wal *w, int status, const char *what);
+
 struct wal_read;
 typedef void (*wal_read_cb)(struct wal_read *r, int status, struct blob *payload);
 /* Read a payload back.  Owned by the caller until cb; the blob's reference passes to

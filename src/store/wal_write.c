@@ -152,26 +152,46 @@ void wal__queue_drop(struct wal *w)
     }
 }
 
-void wal__fail(struct wal *w, int status, const char *what,
-               const struct wal__segment *seg)
+static void fail_for_good(struct wal *w, int status, const char *msg)
 {
-    char msg[512];
-    char *path = wal__seg_path(w, seg->h.seq, "seg");
-
     ASSERT(status < 0);
     ASSERT(!w->failed);
     w->failed = true;
-    snprintf(msg, sizeof msg,
-             "%s: %s failed: %s; nothing after position %llu is "
-             "acknowledged.  Check the disk and free space, then start again",
-             path, what, kv_strerror(status), (unsigned long long)w->synced);
-    mem_free(path);
     env_timer_stop(&w->mark_timer);
     env_timer_stop(&w->sync_timer);
     env_timer_stop(&w->prep_timer);
     wal__queue_drop(w);
     wal__read_cancel_parked(w, KV_EIO);
     w->ops->failed(w->ctx, status, msg);
+}
+
+void wal__fail(struct wal *w, int status, const char *what,
+               const struct wal__segment *seg)
+{
+    char msg[512];
+    char *path = wal__seg_path(w, seg->h.seq, "seg");
+
+    snprintf(msg, sizeof msg,
+             "%s: %s failed: %s; nothing after position %llu is "
+             "acknowledged.  Check the disk and free space, then start again",
+             path, what, kv_strerror(status), (unsigned long long)w->synced);
+    mem_free(path);
+    fail_for_good(w, status, msg);
+}
+
+void wal_unreadable(struct wal *w, int status, const char *what)
+{
+    char msg[512];
+
+    if (w->failed || w->closing)
+        return;
+    snprintf(msg, sizeof msg, "%s: %s cannot be read back: %s.  %s", w->cfg.dir,
+             what, kv_strerror(status),
+             status == KV_ECORRUPT
+                 ? "Keep the data directory, and restore this replica from "
+                   "its peers"
+                 : "Check the disk, then start again");
+    fail_for_good(w, status, msg);
 }
 
 /* ---- timers ---- */

@@ -37,6 +37,7 @@ struct wal {
     unsigned n, cap;
     uint64_t end, synced, gone;
     bool full, fail_reads;
+    int failed; /* what wal_unreadable was told */
     uint32_t entry_max;
     bool hold_reads;   /* completions wait for lab_reads */
     struct list reads; /* of struct lab_read */

@@ -79,6 +79,12 @@ bool wal_full(const struct wal *w)
     return w->full;
 }
 
+void wal_unreadable(struct wal *w, int status, const char *what)
+{
+    ASSERT(what != NULL);
+    w->failed = status;
+}
+
 void wal_read(struct wal *w, struct wal_read *rd)
 {
     struct lab_read *r = MEM_NEW(struct lab_read);

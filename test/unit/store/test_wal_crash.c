@@ -514,6 +514,28 @@ TEST(wal_crash, reads_of_a_failed_or_closing_log_are_answered)
     fix_free(&f);
 }
 
+TEST(wal_crash, a_log_that_cannot_be_read_back_fails_for_good)
+{
+    struct fix f;
+
+    fix_init(&f);
+    fix_open(&f);
+    wal_put_hardstate(f.w, 1, 1, 0);
+    fix_put(&f, 1, 1, 1, 10);
+    wal_flush(f.w); /* under way */
+    wal_unreadable(f.w, KV_ECORRUPT, "an entry of group 1");
+    CHECK_EQ(f.n_failed, 1);
+    CHECK_EQ(f.fail_status, KV_ECORRUPT);
+    CHECK(strstr(f.fail_msg, "an entry of group 1") != NULL);
+    CHECK(strstr(f.fail_msg, "restore this replica") != NULL);
+    CHECK(wal_full(f.w));
+    wal_unreadable(f.w, KV_EIO, "another");
+    memenv_run(&f.m);
+    CHECK_EQ(f.n_failed, 1);
+    CHECK_EQ(f.n_synced, 0);
+    fix_free(&f);
+}
+
 /* The whole life of a log with its n-th disk call failing. */
 static bool live_with_fault(uint64_t nth)
 {
