@@ -308,7 +308,8 @@ static void check_majority(struct watch_shard *s, unsigned node, uint64_t index)
         ledger_violate(&s->ledger, "node %u holds entry %" PRIu64 " of term %"
                        PRIu64 " committed, which %u of %u voters have durable",
                        node, index, term, have, voters);
-    if (v->role == GROUP_LEADER && term != v->term)
+    /* A sole voter needs no entry of its own term: nobody else can lead. */
+    if (v->role == GROUP_LEADER && term != v->term && voters > 1)
         ledger_violate(&s->ledger, "node %u, leader of term %" PRIu64
                        ", committed entry %" PRIu64 " of term %" PRIu64
                        " by counting", node, v->term, index, term);
