@@ -38,6 +38,7 @@ static void forget(struct host *h)
 {
     h->env = NULL;
     h->node = NULL;
+    h->look = (struct look){ .forwarded = 0 };
     h->stopping = h->exited = h->failed = false;
 }
 
@@ -230,6 +231,7 @@ static void on_event(void *ctx)
         if (w->healed)
             restart_later(h);
     } else if (h->node != NULL) {
+        look_node(&h->look, h->node);
         watch_node(w->watch, node);
     }
 }
@@ -238,6 +240,8 @@ static void on_log(void *ctx, unsigned node, const char *line)
 {
     struct world *w = ctx;
 
+    if (node <= w->plan.nodes && w->host[node].node != NULL)
+        look_line(w->host[node].node, line);
     notes_log(w->notes, sim_now(w->sim), node, line);
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "kvsim/cover.h"
+#include "kvsim/look.h"
 #include "kvsim/plan.h"
 #include "node/node_int.h"
 #include "oracle/oracle.h"
@@ -40,6 +41,7 @@ struct host {
     bool refused;             /* node_start refused (damaged log): stays down */
     char refusal[512];        /* why */
     bool rotted;              /* the faults damaged its disk: it may refuse to start */
+    struct look look;         /* of this process */
     uint64_t restart_us;      /* systemd starts it then; 0: not going to */
 };
 
