@@ -16,7 +16,7 @@
  *   C3  what overwrites (SET, DEL) only begins a chain, and so does the
  *       passing of a deadline, unless it is that of such a SET
  *   C4  of two that are just the same, the one called first goes first
- *   C5  none that changes nothing
+ *   C5  none that changes nothing, and of INCRs in a row only those in order
  *   C6  none that makes the value too long, or other than the one wanted, if
  *       nothing in a chain could undo that
  *
@@ -24,6 +24,9 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "oracle/lin_int.h"
+
+/* Far enough from the ends of int64_t. */
+#define SUM_SMALL ((int64_t)1 << 60)
 
 bool lin_alive(const struct lin *l, struct state s, uint64_t now)
 {
@@ -82,7 +85,7 @@ static bool can_serve(const struct lin *l, const struct model_op *n,
     const struct model *m = &l->model;
 
     if (l->maybe_cas || (l->maybe_incr && model_may_count(m, v)) || v < 2 ||
-        m->values[v].kind == VALUE_BLUR || !n->checked)
+        !n->checked)
         return true;
     if (n->f == ORACLE_GET || n->f == ORACLE_GETDEL)
         return model_is_prefix(m, v, n->result);
@@ -93,13 +96,30 @@ static bool can_serve(const struct lin *l, const struct model_op *n,
     return true;
 }
 
+/* C5: would op and the one before it do the same in the other order, which is
+ * looked at too?  Not if a sum could overflow on the way. */
+static bool out_of_order(const struct lin *l, const struct lin_link *from,
+                         uint32_t op)
+{
+    const struct lin_op *last;
+    const struct value *v = &l->model.values[from->state.value];
+
+    if (from->op == LIN_NONE || op > from->op)
+        return false;
+    last = &l->ops[from->op];
+    return last->m.f == ORACLE_INCR && l->ops[op].m.f == ORACLE_INCR &&
+           v->is_integer && v->integer < SUM_SMALL && v->integer > -SUM_SMALL &&
+           l->ops[op].m.by < SUM_SMALL && l->ops[op].m.by > -SUM_SMALL &&
+           last->m.by < SUM_SMALL && last->m.by > -SUM_SMALL;
+}
+
 static void extend(struct lin *l, uint32_t link, uint32_t op,
                    const struct model_op *wanted)
 {
     struct lin_link from = l->links[link], to = from;
     const struct lin_op *o = &l->ops[op];
 
-    if (o->used || in_chain(l, link, op))
+    if (o->used || out_of_order(l, &from, op) || in_chain(l, link, op))
         return;
     if (o->twin != LIN_NONE && !l->ops[o->twin].used &&
         !in_chain(l, link, o->twin))

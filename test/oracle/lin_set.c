@@ -12,6 +12,9 @@
 #include "base/rng.h"
 #include "oracle/lin_int.h"
 
+/* Slots that a cleared set keeps: to clear many for the sake of few is slow. */
+#define CLEAR_CAP_MAX 256u
+
 void lin_set_init(struct lin_set *s, size_t cap)
 {
     ASSERT((cap & (cap - 1)) == 0);
@@ -27,8 +30,12 @@ void lin_set_close(struct lin_set *s)
 
 void lin_set_clear(struct lin_set *s)
 {
-    if (s->n > 0)
+    if (s->cap > CLEAR_CAP_MAX) {
+        lin_set_close(s);
+        lin_set_init(s, CLEAR_CAP_MAX);
+    } else if (s->n > 0) {
         memset(s->slot, 0, s->cap * sizeof *s->slot);
+    }
     s->n = 0;
 }
 

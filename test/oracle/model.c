@@ -195,6 +195,26 @@ static bool starts_with(struct slice s, struct slice prefix)
            (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
+/* Is part in s, after the first `at` bytes? */
+static bool fits_at(struct slice s, uint64_t at, struct slice part)
+{
+    return at <= s.n && starts_with(slice_make(s.p + at, s.n - (size_t)at),
+                                    part);
+}
+
+/* The number of a value of which the first `blur` bytes are not known. */
+static uint32_t blurred(struct model *m, uint64_t blur, struct slice s)
+{
+    bool may_show = m->exact || m->has_incr;
+
+    for (size_t i = 0; i < m->n_seen && !may_show; i++)
+        may_show = fits_at(bytes_of(m, &m->values[m->seen[i]]), blur, s);
+    if (may_show)
+        return intern(m, VALUE_BLUR, blur, s);
+    return intern(m, VALUE_JUNK, m->has_append_length ? blur + s.n : 0,
+                  slice_make(NULL, 0));
+}
+
 /* The number of a value that an operation would write. */
 static uint32_t written(struct model *m, struct slice s)
 {
@@ -307,9 +327,9 @@ bool model_is_prefix(const struct model *m, uint32_t v, uint32_t of)
 
     if (v == of)
         return true;
-    if (v < 2 || of < 2 || a->kind != VALUE_PLAIN || b->kind != VALUE_PLAIN)
+    if (v < 2 || of < 2 || a->kind == VALUE_JUNK || b->kind != VALUE_PLAIN)
         return false;
-    return starts_with(bytes_of(m, b), bytes_of(m, a));
+    return fits_at(bytes_of(m, b), a->blur, bytes_of(m, a));
 }
 
 uint64_t model_length(const struct model *m, uint32_t v)
@@ -492,7 +512,7 @@ static bool append_any(const struct model_op *op, struct model *m,
     if (len == op->text.n)
         ret->value = written(m, op->text);
     else
-        ret->value = intern(m, VALUE_BLUR, len - op->text.n, op->text);
+        ret->value = blurred(m, len - op->text.n, op->text);
     ret->deadline = m->has_ttl ? DEADLINE_ANY : DEADLINE_NONE;
     return true;
 }
@@ -523,7 +543,7 @@ static bool step_append(const struct model_op *op, struct model *m,
     buf_put_slice(&b, bytes_of(m, &v));
     buf_put_slice(&b, op->text);
     if (v.kind == VALUE_BLUR)
-        ret->value = intern(m, VALUE_BLUR, v.blur, buf_slice(&b));
+        ret->value = blurred(m, v.blur, buf_slice(&b));
     else
         ret->value = written(m, buf_slice(&b));
     buf_close(&b);

@@ -25,7 +25,11 @@
 #include "oracle/oracle_int.h"
 
 /* Steps that looking for the states before the last operation may take. */
-#define STATES_STEPS_MAX 1000000u
+#define STATES_STEPS_MAX 100000u
+/* Steps for one question, and for all of a window: a window that is too large
+ * is a pity, and no wrong verdict. */
+#define ONE_STEPS_MAX 2000000u
+#define ALL_STEPS_MAX 20000000u
 /* Operations of the text that are no part of the window. */
 #define RELAXED_SHOWN 8u
 
@@ -39,7 +43,7 @@ struct window {
     const size_t *ops;
     size_t n;
     struct oracle_config cfg;
-    uint64_t *steps;       /* borrowed: the report's */
+    uint64_t steps;        /* so far */
     struct moment *calls;  /* owned: of definite operations, sorted */
     struct moment *rets;   /* owned */
     size_t m;              /* of calls, rets */
@@ -57,6 +61,7 @@ static int by_time(const void *a, const void *b)
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+/* Is what is left surely not linearizable? */
 static bool fails(struct window *w, bool from_any)
 {
     struct lin_input in = {
@@ -64,7 +69,9 @@ static bool fails(struct window *w, bool from_any)
         .from_any = from_any, .watch = SIZE_MAX, .cfg = &w->cfg
     };
 
-    return lin_run(&in, w->steps, NULL) == ORACLE_VIOLATION;
+    if (w->steps >= ALL_STEPS_MAX)
+        return false;
+    return lin_run(&in, &w->steps, NULL) == ORACLE_VIOLATION;
 }
 
 static struct moment call_of(const struct window *w, size_t i)
@@ -223,9 +230,8 @@ static void tell_states(struct window *w, struct buf *b)
     struct buf states;
 
     buf_init(&states);
-    if (w->cfg.steps_max > STATES_STEPS_MAX)
-        w->cfg.steps_max = STATES_STEPS_MAX;
-    lin_run(&in, w->steps, &states);
+    w->cfg.steps_max = STATES_STEPS_MAX;
+    lin_run(&in, &w->steps, &states);
     if (states.len > 0) {
         buf_put_str(b, "states in which the last one was tried: ");
         buf_put_slice(b, buf_slice(&states));
@@ -284,7 +290,7 @@ void window_find(const struct history *h, const size_t *ops, size_t n,
                  const struct oracle_config *cfg, struct oracle_report *r)
 {
     struct window w = {
-        .h = h, .ops = ops, .n = n, .cfg = *cfg, .steps = &r->steps
+        .h = h, .ops = ops, .n = n, .cfg = *cfg
     };
 
     ASSERT(n > 0 && r->window == NULL);
@@ -299,12 +305,14 @@ void window_find(const struct history *h, const size_t *ops, size_t n,
         w.rets[w.m++] = ret_of(&w, i);
     }
     ASSERT(w.m > 0);
+    w.cfg.steps_max = ONE_STEPS_MAX;
     qsort(w.calls, w.m, sizeof *w.calls, by_time);
     qsort(w.rets, w.m, sizeof *w.rets, by_time);
     find_end(&w);
     find_begin(&w);
     thin_out(&w);
     tell(&w, r);
+    r->steps += w.steps;
     mem_free(w.calls);
     mem_free(w.rets);
     mem_free(w.use);
