@@ -17,7 +17,7 @@ RAFT_BELOW=0.23
 BUILD_PACKAGES='autoconf autoconf-archive automake libtool pkg-config make gcc
     libc6-dev binutils xz-utils libuv1-dev libsqlite3-dev libinih-dev
     libxxhash-dev libjansson-dev'
-TEST_PACKAGES='redis-tools netcat-openbsd python3 iproute2'
+TEST_PACKAGES='redis-tools netcat-openbsd python3 iproute2 e2fsprogs mount libfaketime gnuplot-nox'
 ETC=${KV_SETUP_ETC:-/etc}
 ADDED=$ETC/apt/sources.list.d/kvmesh-backports
 

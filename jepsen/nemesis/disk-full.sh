@@ -27,8 +27,9 @@ disk_full_begin() {
 disk_full_end() {
     [ -n "$DISK_FULL_NODE" ] || return 0
     DISK_FULL_STATUS=
-    if ! alive "$DISK_FULL_NODE" && wait_node "$DISK_FULL_NODE" 1; then DISK_FULL_STATUS=$NODE_STATUS; fi
     rm -f "$(disk_full_ballast)" "$(disk_full_ballast).rest"
+    # A write that just failed may end it yet.
+    if wait_node "$DISK_FULL_NODE" 1; then DISK_FULL_STATUS=$NODE_STATUS; fi
     if alive "$DISK_FULL_NODE"; then NODE_WANT[$DISK_FULL_NODE]=up; fi
     revive "$DISK_FULL_NODE"
 }
