@@ -194,6 +194,8 @@ static void check_complete(struct member *m, uint64_t term)
 {
     const struct ledger *l = &m->c->ledger;
 
+    if (ledger_committed(l, l->max_committed) > term)
+        return; /* its votes were late: what a later leader commits is not owed */
     for (uint64_t i = 1; i <= l->max_committed; i++) {
         uint64_t t = ledger_committed(l, i);
 
