@@ -474,6 +474,8 @@ static void probe(struct rshard *s, uint64_t now)
     if (s->settling)
         return;
     reads_return(s, 0, false);
+    if (!has_unsent(s))
+        return; /* reads that this node's shard has yet to answer */
     s->probing = true;
     s->probe_until_ms = now + ROUTER_PROBE_MS;
     if (!list_empty(&s->unsent))
