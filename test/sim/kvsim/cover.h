@@ -1,6 +1,10 @@
 /* Coverage of situations: rare ones that a simulator claims to reach must have been
  * reached.  Counted per run; scripts/simulate.sh adds them up and fails if one
- * of them stayed zero. */
+ * of them stayed zero.
+ *
+ * Faults count what they do and to whom (fault_*.c, aim_vote.c); world.c how processes
+ * end; watch.c and replay.c what became of logs, changes, writes, keys; look.c the
+ * reads and forwarded requests, by looking inside the product. */
 #ifndef KV_KVSIM_COVER_H
 #define KV_KVSIM_COVER_H
 

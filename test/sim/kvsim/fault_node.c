@@ -260,18 +260,6 @@ void fault_clock_drift(struct faults *f, unsigned node, int32_t ppm,
 
 /* ---- leadership ---- */
 
-static bool handed_over(struct faults *f, const struct act *a)
-{
-    return fault_leader(f, a->shard) == a->node;
-}
-
-static void note_transfer(struct faults *f, const struct act *a)
-{
-    (void)f;
-    (void)a;
-    COVER(transfer_done);
-}
-
 bool fault_transfer(struct faults *f, uint32_t shard, unsigned to)
 {
     unsigned leader = fault_leader(f, shard);
@@ -286,13 +274,6 @@ bool fault_transfer(struct faults *f, uint32_t shard, unsigned to)
         return false;
     world_note(f->w, "shard %u: leader %u hands over to %u", shard, leader, to);
     f->transfer_to[shard] = to;
-    if (to != 0) {
-        struct act *a = fault_when(f, handed_over, note_transfer, 5 * MS,
-                                   (uint64_t)f->p->election_ms * MS);
-
-        a->shard = shard;
-        a->node = to;
-    }
     return true;
 }
 
