@@ -18,6 +18,7 @@
  *       when its result fits, and nothing else is tried: wherever it would come
  *       later, it can come now.
  *   L3  Values that nobody sees are one value, see model.c.
+ *   L4  Steps without a future are not taken, see lin_prune.c.
  *
  * Time.  `now` is the largest call among the operations taken: no operation after
  * them took effect before it.  The first return in the list is an upper limit.
@@ -67,6 +68,7 @@ static void flip(struct lin *l, uint32_t op, bool used)
     ASSERT(l->ops[op].used != used);
     l->ops[op].used = used;
     l->done = lin_print_xor(l->done, lin_print_op(op));
+    lin_count(l, op, used);
 }
 
 static void take(struct lin *l, uint32_t op, uint32_t chain, uint32_t n)
@@ -109,7 +111,7 @@ static void find_direct(struct lin *l, struct lin_frame *f)
         struct lin_step s = { .op = op };
 
         s.now = f->now > o->call ? f->now : o->call;
-        if ((!o->blind && !lin_alive(l, f->state, s.now)) ||
+        if (!lin_in_turn(l, f, op) || (!o->blind && !lin_alive(l, f->state, s.now)) ||
             !model_step(&l->model, &o->m, f->state, &s.state)) {
             if (op == l->watch)
                 watch(l, f->state);
@@ -133,8 +135,10 @@ static void find_chained(struct lin *l, struct lin_frame *f)
 
     while (!is_return(first_return))
         first_return = l->next[first_return];
-    for (node = l->next[0]; node != first_return; node = l->next[node])
-        lin_find_chains(l, f, op_of(node), op_of(first_return));
+    for (node = l->next[0]; node != first_return; node = l->next[node]) {
+        if (lin_in_turn(l, f, op_of(node)))
+            lin_find_chains(l, f, op_of(node), op_of(first_return));
+    }
     f->phase = LIN_CHAINS;
 }
 
@@ -154,7 +158,7 @@ static bool has_steps(struct lin *l, struct lin_frame *f)
     return true;
 }
 
-static void push(struct lin *l, const struct lin_step *s)
+static void push(struct lin *l, const struct lin_step *s, uint32_t lowest)
 {
     ASSERT(l->n_frames <= l->n_must);
     l->frames[l->n_frames++] = (struct lin_frame){
@@ -167,6 +171,7 @@ static void push(struct lin *l, const struct lin_step *s)
         .steps = l->n_steps,
         .next = l->n_steps,
         .chain_base = l->n_chain,
+        .lowest = lowest,
     };
 }
 
@@ -182,7 +187,7 @@ static void pop(struct lin *l)
 
 static enum oracle_verdict search(struct lin *l, struct state start)
 {
-    push(l, &(struct lin_step){ .op = LIN_NONE, .state = start });
+    push(l, &(struct lin_step){ .op = LIN_NONE, .state = start }, 0);
     while (l->n_frames > 0) {
         struct lin_frame *f = &l->frames[l->n_frames - 1];
         struct lin_step s;
@@ -200,9 +205,10 @@ static enum oracle_verdict search(struct lin *l, struct state start)
         s = l->steps[f->next++];
         l->left--;
         take(l, s.op, s.chain, s.n_chain);
-        if (lin_set_add(&l->memo,
+        if (!lin_hopeless(l, f->state, &s) &&
+            lin_set_add(&l->memo,
                         lin_print_xor(l->done, lin_print_state(s.state))))
-            push(l, &s);
+            push(l, &s, f->lowest);
         else
             put_back(l, s.op, s.chain, s.n_chain);
     }

@@ -23,7 +23,10 @@ struct lin_op {
     bool pure;                 /* by its result it changed nothing */
     bool settled;              /* by its result the state after it is known */
     bool blind;                /* any state will do, and is overwritten */
+    bool shown;                /* APPEND: some result may show what it appends */
     bool used;                 /* linearized */
+    bool ranked;               /* see lin_prune.c */
+    int64_t rank;
     uint64_t call;
     uint64_t call_pos, ret_pos; /* in the order of events; UINT64_MAX: none */
     uint64_t ret;
@@ -51,6 +54,15 @@ struct lin_link {
     struct lin_print print;
 };
 
+/* See lin_prune.c: operations in their turn; values that are left to be found. */
+struct lin_rank {
+    int64_t rank;
+    uint32_t op;
+};
+struct lin_supply {
+    uint32_t wanted, makers;
+};
+
 enum lin_phase { LIN_NEW, LIN_DIRECT, LIN_CHAINS, LIN_GREEDY };
 
 struct lin_frame {
@@ -60,6 +72,7 @@ struct lin_frame {
     uint32_t op, chain, n_chain; /* how we came here */
     size_t steps, next;          /* in lin.steps: the first, the next to take */
     size_t chain_base;           /* lin.n_chain before ours */
+    uint32_t lowest;             /* in lin.ranks: all before it are linearized */
 };
 
 struct lin {
@@ -71,6 +84,9 @@ struct lin {
     bool maybe_cas, maybe_incr;
     uint32_t *next, *prev;    /* owned: list of events; 0: head; 2i + 1: call of
                                * ops[i], 2i + 2: its return */
+    struct lin_rank *ranks;   /* owned; sorted */
+    uint32_t n_ranks;
+    struct lin_supply *supply; /* owned, by value; NULL: not kept */
     struct lin_print done;    /* fingerprint of the linearized ones */
     struct lin_set memo;      /* configurations seen */
     struct lin_set seen;      /* of one search for chains */
@@ -106,6 +122,17 @@ static inline struct lin_print lin_print_xor(struct lin_print x,
 
 void lin_open(struct lin *l, const struct lin_input *in);
 void lin_close(struct lin *l);
+
+/* ---- lin_prune.c ---- */
+
+void lin_prepare_prune(struct lin *l);
+/* May op be next, or must another one come first? */
+bool lin_in_turn(const struct lin *l, struct lin_frame *f, uint32_t op);
+/* Operation op was taken, or put back. */
+void lin_count(struct lin *l, uint32_t op, bool taken);
+/* Step s was taken in state `before`: is there an operation that can no longer
+ * be placed? */
+bool lin_hopeless(const struct lin *l, struct state before, const struct lin_step *s);
 
 /* ---- lin_chain.c ---- */
 

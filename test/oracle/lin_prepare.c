@@ -88,8 +88,7 @@ static void classify(struct lin *l, struct lin_op *o)
 
 /* Would it make no difference if a and b, of unknown outcome, changed places?
  * Nobody can tell tokens apart that no result shows. */
-static bool same(const struct lin *l, const struct lin_op *a,
-                 const struct lin_op *b)
+static bool same(const struct lin_op *a, const struct lin_op *b)
 {
     const struct model_op *x = &a->m, *y = &b->m;
 
@@ -97,9 +96,7 @@ static bool same(const struct lin *l, const struct lin_op *a,
         y->deadline != DEADLINE_NONE)
         return false;
     if (x->f == ORACLE_APPEND && !slice_eq(x->text, y->text))
-        return !l->model.exact && !l->model.has_incr &&
-               x->text.n == y->text.n && !model_shows(&l->model, x->text) &&
-               !model_shows(&l->model, y->text);
+        return !a->shown && !b->shown && x->text.n == y->text.n;
     return x->arg == y->arg && x->expect == y->expect && x->by == y->by;
 }
 
@@ -107,7 +104,7 @@ static void find_twin(struct lin *l, uint32_t op)
 {
     l->ops[op].twin = LIN_NONE;
     for (uint32_t i = l->n_maybe; i-- > 0;) {
-        if (same(l, &l->ops[l->maybe[i]], &l->ops[op])) {
+        if (same(&l->ops[l->maybe[i]], &l->ops[op])) {
             l->ops[op].twin = l->maybe[i];
             return;
         }
@@ -129,6 +126,9 @@ static void prepare_op(struct lin *l, const struct lin_input *in, uint32_t i)
         l->n_must++;
         return;
     }
+    o->shown = op->f == ORACLE_APPEND &&
+               (l->model.exact || l->model.has_incr ||
+                model_shows(&l->model, op->arg));
     find_twin(l, i);
     l->maybe[l->n_maybe++] = i;
     l->maybe_cas = l->maybe_cas || op->f == ORACLE_CAS;
@@ -244,6 +244,7 @@ void lin_open(struct lin *l, const struct lin_input *in)
     qsort(ev, n, sizeof *ev, by_time);
     link_events(l, ev, n);
     mem_free(ev);
+    lin_prepare_prune(l);
     lin_set_init(&l->memo, 256);
     lin_set_init(&l->seen, 64);
     l->frames = mem_calloc((size_t)l->n_must + 1, sizeof *l->frames);
@@ -256,6 +257,8 @@ void lin_close(struct lin *l)
     lin_set_close(&l->seen);
     mem_free(l->ops);
     mem_free(l->maybe);
+    mem_free(l->ranks);
+    mem_free(l->supply);
     mem_free(l->next);
     mem_free(l->prev);
     mem_free(l->links);

@@ -351,6 +351,9 @@ bool model_shows(const struct model *m, struct slice bytes)
     for (size_t i = 0; i < m->n_seen; i++) {
         struct slice s = bytes_of(m, &m->values[m->seen[i]]);
 
+        if (i + 1 < m->n_seen &&
+            starts_with(bytes_of(m, &m->values[m->seen[i + 1]]), s))
+            continue; /* the next one shows as much */
         for (; s.n >= bytes.n; s.p++, s.n--) {
             if (starts_with(s, bytes))
                 return true;

@@ -21,6 +21,7 @@ struct kind {
     enum oracle_f f[10];
     size_t n;
     bool ttl;
+    bool up; /* INCR only counts up */
 };
 
 static const char *const words[] = { "a", "b", "7", "ab", "" };
@@ -44,7 +45,7 @@ static struct oracle_op random_op(struct rng *r, const struct kind *k)
     op.key = slice_str("k");
     op.arg = slice_str(word(r));
     op.expect = script_value(chance(r, 20) ? NULL : word(r));
-    op.by = (int64_t)rng_below(r, 3) - 1;
+    op.by = (int64_t)rng_below(r, 3) - (k->up ? -1 : 1);
     if (k->ttl && chance(r, 60))
         op.ttl = 1 + rng_below(r, 10);
     if (op.f != ORACLE_SET && op.f != ORACLE_SETNX)
@@ -58,7 +59,8 @@ static struct oracle_op random_op(struct rng *r, const struct kind *k)
 /* Give op a result that it might have had. */
 static void guess(struct rng *r, struct oracle_op *op)
 {
-    static const char *const seen[] = { "a", "b", "7", "ab", "aa", "1", "" };
+    static const char *const seen[] = { "a", "b", "7", "ab", "aa",
+                                        "1", "2", "3", "" };
 
     op->has_result = op->f != ORACLE_SET && !chance(r, 10);
     if (op->f == ORACLE_GET || op->f == ORACLE_GETDEL)
@@ -156,6 +158,14 @@ TEST(brute, counters)
                             .f = { ORACLE_GET, ORACLE_INCR, ORACLE_INCR,
                                    ORACLE_SET, ORACLE_DEL },
                             .n = 5 }, 2);
+}
+
+TEST(brute, counters_that_only_count_up)
+{
+    compare(&(struct kind){ .name = "counter up",
+                            .f = { ORACLE_GET, ORACLE_INCR, ORACLE_INCR },
+                            .n = 3,
+                            .up = true }, 8);
 }
 
 TEST(brute, lists_by_append)
