@@ -342,7 +342,7 @@ TEST(failover, a_probe_that_is_not_answered_is_sent_to_the_next_replica)
 
 TEST(failover, a_read_that_waits_here_is_no_probe_to_send_around)
 {
-    struct lab_req here, other;
+    struct lab_req here;
 
     lab_init(&lab, 3);
     lab_lead(&lab, 0, 0, LAB_ALL);
@@ -350,15 +350,11 @@ TEST(failover, a_read_that_waits_here_is_no_probe_to_send_around)
     lab_submit_read(&lab, 0, &here, 0);
     lab_run(&lab);
     router_leader_changed(lab.rt[0], 0, 0, false);
-    lab_submit_read(&lab, 0, &other, 0);
-    lab_run(&lab); /* it waits for the retry tick */
-    router_cancel(lab.rt[0], &other.r);
-    lab_advance(&lab, 100);
+    lab_advance(&lab, 1000); /* it has waited long enough to look around */
     CHECK_EQ(here.answers, 0);
     shard_double_execute(shard_double(&lab, 0, 0), 1);
     lab_run(&lab);
     CHECK_EQ(here.answers, 1);
-    CHECK_EQ(other.answers, 0);
     lab_close(&lab);
 }
 
