@@ -305,6 +305,23 @@ TEST(watch, a_leader_without_a_committed_entry_is_seen)
     stage_free(st);
 }
 
+TEST(watch, a_leader_of_a_term_that_is_over_may_lack_what_came_later)
+{
+    struct stage *st = stage_new();
+
+    in_term(st, 1, 3, RAFT_LEADER);
+    watch__look(st->s, 1);
+    append_all(st, 3, "a");
+    st->node[1].g.commit_max = 2;
+    watch__look(st->s, 1);
+    log__truncate(&st->node[3].g.log, 2);
+    st->node[3].g.r.last_stored = 1;
+    in_term(st, 3, 2, RAFT_LEADER);
+    watch__look(st->s, 3);
+    check_fine(st);
+    stage_free(st);
+}
+
 TEST(watch, a_commit_that_no_majority_has_durable_is_seen)
 {
     struct stage *st = stage_new();

@@ -13,7 +13,7 @@
  *   V2  (index, term) determines the payload and the term before, on any node and in
  *       any life: by induction two logs that agree on an entry agree before it.
  *   V3  What one node holds committed, all others hold so, with the same term, and
- *       who becomes leader has it.  (The last committed entry is enough, by V2.)
+ *       who leads a later term has it.  (The last such entry is enough, by V2.)
  *   V4  An entry is committed when a majority of the voters called it durable and
  *       the leader who counts them made it (section 5.4.2 of the paper).
  *   V5  A replica applies in order and, in one life, never goes back; it has applied
@@ -230,19 +230,26 @@ static void look_first(struct watch_shard *s, unsigned node)
 
 /* ---- roles (V1, V3) ---- */
 
-static void note_leader(struct watch_shard *s, unsigned node, uint64_t term)
+/* V3: what was committed in earlier terms.  Of later ones it need not know: votes
+ * that were long on their way make a leader of a term that is over. */
+static void check_complete(struct watch_shard *s, unsigned node, uint64_t term)
 {
     struct ledger *l = &s->ledger;
     const struct view *v = &s->view[node];
     uint64_t last = l->max_committed;
 
-    ledger_leads(l, term, node);
-    /* The votes may arrive late: what a later leader commits is not owed. */
-    if (last > 0 && l->committed[last] <= term &&
-        (last > v->last || v->terms[last] != l->committed[last]))
+    while (last > 0 && l->committed[last] >= term)
+        last--;
+    if (last > v->last || (last > 0 && v->terms[last] != l->committed[last]))
         ledger_violate(l, "node %u leads term %" PRIu64
                        " without the committed entry %" PRIu64 " of term %"
                        PRIu64, node, term, last, l->committed[last]);
+}
+
+static void note_leader(struct watch_shard *s, unsigned node, uint64_t term)
+{
+    ledger_leads(&s->ledger, term, node);
+    check_complete(s, node, term);
     for (unsigned i = 1; i <= PLAN_NODES_MAX; i++) {
         const struct view *other = &s->view[i];
 
