@@ -156,6 +156,10 @@ bool lin_hopeless(const struct lin *l, struct state before,
 
 void lin_prepare_prune(struct lin *l)
 {
+    /* A text is to name the states in which the last operation was tried, also
+     * those of which it is clear before that they will not do. */
+    if (l->model.exact)
+        return;
     prepare_ranks(l);
     prepare_supply(l);
 }
