@@ -152,7 +152,6 @@ int history_open(struct history_file *h, const char *path);
 void history_call_line(struct history_file *h, const struct oracle_op *op);
 void history_return_line(struct history_file *h, const struct oracle_op *op,
                          uint64_t time);
-const char *history_name(enum oracle_f f); /* ":f" without the colon */
 void history_comment(struct history_file *h, const char *text);
 /* 0, or -1 if anything could not be written. */
 int history_close(struct history_file *h);

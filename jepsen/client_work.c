@@ -314,9 +314,11 @@ static bool good_reply(struct work *w, struct work_op *x,
 static void tell_crossed(const struct work_op *x, const struct resp_item *i,
                          char *why, size_t n)
 {
-    snprintf(why, n, "crossed reply: %s of %s was answered by type %d, number %"
-             PRId64 ", bytes \"%.*s\"", history_name(x->op.f), x->key_text,
-             (int)i->type, i->num, (int)(i->str.n > 100 ? 100 : i->str.n),
+    char asked[200];
+
+    oracle_op_text(&x->op, asked, sizeof asked);
+    snprintf(why, n, "crossed reply: %s was answered by type %d, number %"
+             PRId64 ", bytes \"%.*s\"", asked, (int)i->type, i->num, (int)(i->str.n > 100 ? 100 : i->str.n),
              i->str.n > 0 ? (const char *)i->str.p : "");
 }
 
