@@ -31,6 +31,7 @@
 #define OPTIONS_NODES_MAX 16
 #define OPTIONS_CLIENTS_MAX 1000
 #define OPTIONS_CLIENTS_PER_KEY 10 /* what the checker can bear, see README.md */
+#define OPTIONS_UNKNOWN_PER_KEY 4
 
 enum workload { WORK_REGISTER, WORK_COUNTER, WORK_SET, WORK_APPEND };
 
@@ -47,7 +48,8 @@ struct options {
     unsigned rate;        /* operations a second, of all clients */
     unsigned clients;
     unsigned keys;        /* in use at a time */
-    unsigned ops_per_key; /* then a new key takes its place */
+    unsigned ops_per_key; /* then a new key takes its place; also after
+                           * OPTIONS_UNKNOWN_PER_KEY unknown outcomes */
     unsigned timeout_ms;  /* of one operation, connecting included */
     unsigned final_s;     /* longest wait for the final reads */
     uint64_t seed;
@@ -107,7 +109,8 @@ struct work_op {
 };
 
 struct work_key {
-    uint32_t ops;    /* begun on it */
+    uint32_t ops;     /* begun on it */
+    uint32_t unknown; /* of them, outcomes */
 };
 
 struct work {

@@ -124,8 +124,10 @@ static void op_end(struct loop *l, struct client *c, enum fate fate)
     history_return_line(&l->history, &x->op, l->now);
     if (fate == FATE_OK)
         work_remember(x, &c->memory);
-    if (x->op.outcome == ORACLE_UNKNOWN)
+    if (x->op.outcome == ORACLE_UNKNOWN) {
         c->process[c->done] = l->next_process++;
+        l->work.keys[x->key].unknown++;
+    }
     if (l->phase == PHASE_FINAL) {
         l->res->finals += fate == FATE_OK;
         if (fate != FATE_OK)

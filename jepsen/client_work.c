@@ -17,8 +17,9 @@
  * sees what that node still tells of the past.
  *
  * Keys: client c works on slot c modulo the number of slots, so that few clients
- * share a key; after ops_per_key operations the slot gets a new key.  Both keep
- * the checker's search small. */
+ * share a key; after ops_per_key operations, or a few unknown outcomes, the slot gets a
+ * new key.  All this keeps the checker's search small: each unknown write may
+ * happen at any later time, so that the search doubles with each. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -225,7 +226,8 @@ void work_next(struct work *w, unsigned client, const struct work_memory *m,
         next_set(w, process, x);
         return;
     }
-    if (w->keys[*slot].ops >= w->o->ops_per_key)
+    if (w->keys[*slot].ops >= w->o->ops_per_key ||
+        w->keys[*slot].unknown >= OPTIONS_UNKNOWN_PER_KEY)
         *slot = key_new(w);
     w->keys[*slot].ops++;
     switch (w->o->workload) {
