@@ -1,7 +1,7 @@
 #!/bin/bash
 # The negative controls: kvd is built broken in a known way, and jepsen/run must say so.
 #
-#   jepsen/control.sh [--build DIR] [--dir DIR] [--time 30] [--tries 3] [NAME...]
+#   jepsen/control.sh [--build DIR] [--dir DIR] [--time 40] [--tries 3] [NAME...]
 #
 # For each NAME (a fault of src/base/sabotage.h; default: all in the table below) kvd is
 # configured --with-sabotage=NAME below DIR (default: the build's jepsen/control), and run
@@ -15,14 +15,14 @@ top=$(dirname "$here")
 
 # fault, workload, nemeses, more options of jepsen/run
 table='
-READ_WITHOUT_ROUND  register  partition-leader,pause
+READ_WITHOUT_ROUND  register  slow-leader              --shards 1
 DEDUPE_OFF          counter   reset,flap               --rate 2000
 ACK_BEFORE_FSYNC    append    power-cut-all
 '
 
 usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-build='' dir='' time=30 tries=3
+build='' dir='' time=40 tries=3
 while [ $# -gt 0 ]; do
     case $1 in
     --build|--dir|--time|--tries) [ $# -ge 2 ] || usage ;;

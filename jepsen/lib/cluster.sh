@@ -204,12 +204,13 @@ wait_equal() { # SECONDS
     return 1
 }
 
-# fds and resident kilobytes of each node: "1 27 10456".
+# Open files and resident kilobytes of each node: "1 27 10456".  Segments of the log do not
+# count: there are as many as there is log.
 resources() {
     local i pid
     for i in $(nodes); do
         pid=${NODE_PID[$i]:-}
         if [ -z "$pid" ] || [ ! -r "/proc/$pid/status" ]; then continue; fi
-        echo "$i $(find "/proc/$pid/fd" -mindepth 1 2> /dev/null | wc -l) $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")"
+        echo "$i $(find "/proc/$pid/fd" -mindepth 1 -printf '%l\n' 2> /dev/null | grep -vc '/data/wal/') $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")"
     done
 }

@@ -92,16 +92,17 @@ nemesis_prepare() { # NODE
     done
 }
 
-# Start a node as the loaded nemeses want it.
+# Start a node as the loaded nemeses want it: first all their assignments, then their
+# wrappers.
 start_node_plain() { # NODE
-    local n words=()
+    local n w assignments=() wrappers=()
     for n in "${LOADED[@]}"; do
-        if has_fn "$n" wrap; then
-            # shellcheck disable=SC2207 # words, as documented
-            words+=($("$(fn "$n" wrap)" "$1"))
-        fi
+        has_fn "$n" wrap || continue
+        for w in $("$(fn "$n" wrap)" "$1"); do
+            if [[ $w =~ ^[A-Z_]+= ]]; then assignments+=("$w"); else wrappers+=("$w"); fi
+        done
     done
-    start_node "$1" "${words[@]}"
+    start_node "$1" "${assignments[@]}" "${wrappers[@]}"
 }
 
 nemesis_clean_all() {

@@ -58,6 +58,7 @@ net_up() {
     for ((i = 1; i <= NODES + 1; i++)); do
         ip netns add "$(ns "$i")" || return 1
     done
+    : > "$RUN/switch.log"
     "$BUILD/jepsen/switch" --prefix "$NET_PREFIX" --hosts $((NODES + 1)) \
         --net $NET --peer-port $PEER_PORT --control "$SWITCH_SOCKET" \
         --seed "$SEED" > "$RUN/switch.log" 2>&1 < /dev/null &
