@@ -64,6 +64,7 @@ static struct oracle_config margins(const struct watch *t)
     /* A clock that drifted by d was d ahead, or behind, at the end of the run. */
     uint64_t drift = (p->faults >> FAULT_clock_drift & 1) != 0 ? apart : 0;
 
+    ASSERT(t->ahead_min <= t->ahead_max); /* some node was looked at */
     cfg.early = apart + drift + EARLY_ROUNDING_US;
     cfg.late = p->faults == 0 ? LATE_CALM_US : ORACLE_NEVER;
     return cfg;

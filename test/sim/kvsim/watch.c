@@ -60,6 +60,8 @@ struct watch *watch_new(struct world *w)
     ASSERT(w->plan.shards > 0 && w->plan.shards <= PLAN_SHARDS_MAX);
     t->w = w;
     t->n_shards = w->plan.shards;
+    t->ahead_max = INT64_MIN;
+    t->ahead_min = INT64_MAX;
     for (unsigned i = 0; i < t->n_shards; i++)
         watch__shard_init(&t->shard[i]);
     promise__init(t);
@@ -424,11 +426,18 @@ static bool changed(const struct view *v)
            group_role(g) != v->role;
 }
 
+static void look_at_clock(struct watch *t, struct env *env)
+{
+    int64_t ahead = env_wall_ms(env) - (int64_t)(sim_now(t->w->sim) / 1000);
+
+    t->ahead_max = ahead > t->ahead_max ? ahead : t->ahead_max;
+    t->ahead_min = ahead < t->ahead_min ? ahead : t->ahead_min;
+}
+
 void watch_node(struct watch *t, unsigned node)
 {
     struct host *h;
     struct mem_arena *old;
-    int64_t ahead;
 
     if (node == 0 || node > t->w->plan.nodes)
         return;
@@ -436,9 +445,7 @@ void watch_node(struct watch *t, unsigned node)
     if (h->node == NULL || h->env == NULL || t->n_mine[node] == 0)
         return;
     old = mem_arena_use(NULL);
-    ahead = env_wall_ms(h->env) - (int64_t)(sim_now(t->w->sim) / 1000);
-    t->ahead_max = ahead > t->ahead_max ? ahead : t->ahead_max;
-    t->ahead_min = ahead < t->ahead_min ? ahead : t->ahead_min;
+    look_at_clock(t, h->env);
     for (unsigned i = 0; i < t->n_mine[node]; i++) {
         unsigned shard = t->mine[node][i];
 
