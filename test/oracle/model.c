@@ -33,8 +33,6 @@
 #include "base/rng.h"
 #include "oracle/oracle_int.h"
 
-static const struct state absent = { VALUE_ABSENT, DEADLINE_NONE };
-
 void model_init(struct model *m)
 {
     *m = (struct model){ .cap_values = 32, .cap_table = 64 };
@@ -54,7 +52,7 @@ void model_close(struct model *m)
 
 /* ---- interning ---- */
 
-static struct slice bytes_of(const struct model *m, const struct value *v)
+struct slice model__bytes(const struct model *m, const struct value *v)
 {
     return slice_make(v->n == 0 ? NULL : buf_at(&m->bytes) + v->at, v->n);
 }
@@ -106,7 +104,7 @@ static uint32_t *slot_of(struct model *m, enum value_kind kind, uint64_t blur,
     for (; m->table[i] != 0; i = (i + 1) & (m->cap_table - 1)) {
         const struct value *v = &m->values[m->table[i]];
 
-        if (v->kind == kind && v->blur == blur && slice_eq(bytes_of(m, v), s))
+        if (v->kind == kind && v->blur == blur && slice_eq(model__bytes(m, v), s))
             break;
     }
     return &m->table[i];
@@ -120,7 +118,7 @@ static void grow_table(struct model *m)
     for (uint32_t i = 2; i < m->n_values; i++) {
         const struct value *v = &m->values[i];
 
-        *slot_of(m, v->kind, v->blur, bytes_of(m, v)) = i;
+        *slot_of(m, v->kind, v->blur, model__bytes(m, v)) = i;
     }
 }
 
@@ -181,7 +179,7 @@ static size_t seen_at(const struct model *m, struct slice s)
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
 
-        if (compare(bytes_of(m, &m->values[m->seen[mid]]), s) < 0)
+        if (compare(model__bytes(m, &m->values[m->seen[mid]]), s) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -202,21 +200,26 @@ static bool fits_at(struct slice s, uint64_t at, struct slice part)
                                     part);
 }
 
+uint32_t model__junk(struct model *m, uint64_t len)
+{
+    return intern(m, VALUE_JUNK, m->has_append_length ? len : 0,
+                  slice_make(NULL, 0));
+}
+
 /* The number of a value of which the first `blur` bytes are not known. */
-static uint32_t blurred(struct model *m, uint64_t blur, struct slice s)
+uint32_t model__blurred(struct model *m, uint64_t blur, struct slice s)
 {
     bool may_show = m->exact || m->has_incr;
 
     for (size_t i = 0; i < m->n_seen && !may_show; i++)
-        may_show = fits_at(bytes_of(m, &m->values[m->seen[i]]), blur, s);
+        may_show = fits_at(model__bytes(m, &m->values[m->seen[i]]), blur, s);
     if (may_show)
         return intern(m, VALUE_BLUR, blur, s);
-    return intern(m, VALUE_JUNK, m->has_append_length ? blur + s.n : 0,
-                  slice_make(NULL, 0));
+    return model__junk(m, blur + s.n);
 }
 
 /* The number of a value that an operation would write. */
-static uint32_t written(struct model *m, struct slice s)
+uint32_t model__written(struct model *m, struct slice s)
 {
     size_t i;
 
@@ -224,10 +227,9 @@ static uint32_t written(struct model *m, struct slice s)
         return intern(m, VALUE_PLAIN, 0, s);
     i = seen_at(m, s);
     if (i < m->n_seen &&
-        starts_with(bytes_of(m, &m->values[m->seen[i]]), s))
+        starts_with(model__bytes(m, &m->values[m->seen[i]]), s))
         return intern(m, VALUE_PLAIN, 0, s);
-    return intern(m, VALUE_JUNK, m->has_append_length ? s.n : 0,
-                  slice_make(NULL, 0));
+    return model__junk(m, s.n);
 }
 
 static void add_seen(struct model *m, const struct oracle_value *v)
@@ -264,13 +266,13 @@ static void sift(struct model *m, size_t i, size_t n)
 {
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
         uint32_t *a = m->seen, tmp;
-        struct slice down = bytes_of(m, &m->values[a[i]]);
+        struct slice down = model__bytes(m, &m->values[a[i]]);
 
         if (child + 1 < n &&
-            compare(bytes_of(m, &m->values[a[child]]),
-                    bytes_of(m, &m->values[a[child + 1]])) < 0)
+            compare(model__bytes(m, &m->values[a[child]]),
+                    model__bytes(m, &m->values[a[child + 1]])) < 0)
             child++;
-        if (compare(down, bytes_of(m, &m->values[a[child]])) >= 0)
+        if (compare(down, model__bytes(m, &m->values[a[child]])) >= 0)
             return;
         tmp = a[i];
         a[i] = a[child];
@@ -291,8 +293,8 @@ void model_look_done(struct model *m)
         sift(m, 0, n - 1);
     }
     for (size_t i = 1; i < m->n_seen; i++)
-        ASSERT(compare(bytes_of(m, &m->values[m->seen[i - 1]]),
-                       bytes_of(m, &m->values[m->seen[i]])) < 0);
+        ASSERT(compare(model__bytes(m, &m->values[m->seen[i - 1]]),
+                       model__bytes(m, &m->values[m->seen[i]])) < 0);
 }
 
 static uint32_t value_or_absent(struct model *m, const struct oracle_value *v)
@@ -312,7 +314,7 @@ void model_prepare(struct model *m, const struct oracle_op *op, bool definite,
         .deadline = op->ttl == 0 ? DEADLINE_NONE : deadline,
     };
     if (op->f == ORACLE_SET || op->f == ORACLE_SETNX || op->f == ORACLE_CAS)
-        ret->arg = written(m, op->arg);
+        ret->arg = model__written(m, op->arg);
     if (op->f == ORACLE_CAS)
         ret->expect = value_or_absent(m, &op->expect);
     if (ret->checked && (op->f == ORACLE_GET || op->f == ORACLE_GETDEL))
@@ -329,7 +331,7 @@ bool model_is_prefix(const struct model *m, uint32_t v, uint32_t of)
         return true;
     if (v < 2 || of < 2 || a->kind == VALUE_JUNK || b->kind != VALUE_PLAIN)
         return false;
-    return fits_at(bytes_of(m, b), a->blur, bytes_of(m, a));
+    return fits_at(model__bytes(m, b), a->blur, model__bytes(m, a));
 }
 
 uint64_t model_length(const struct model *m, uint32_t v)
@@ -343,16 +345,16 @@ bool model_may_count(const struct model *m, uint32_t v)
     ASSERT(v < m->n_values);
     return v < 2 || m->values[v].kind == VALUE_BLUR ||
            (m->values[v].kind == VALUE_PLAIN &&
-            may_count(bytes_of(m, &m->values[v])));
+            may_count(model__bytes(m, &m->values[v])));
 }
 
 bool model_shows(const struct model *m, struct slice bytes)
 {
     for (size_t i = 0; i < m->n_seen; i++) {
-        struct slice s = bytes_of(m, &m->values[m->seen[i]]);
+        struct slice s = model__bytes(m, &m->values[m->seen[i]]);
 
         if (i + 1 < m->n_seen &&
-            starts_with(bytes_of(m, &m->values[m->seen[i + 1]]), s))
+            starts_with(model__bytes(m, &m->values[m->seen[i + 1]]), s))
             continue; /* the next one shows as much */
         for (; s.n >= bytes.n; s.p++, s.n--) {
             if (starts_with(s, bytes))
@@ -375,230 +377,7 @@ void model_text(const struct model *m, struct state s, struct buf *b)
     else if (v->kind == VALUE_JUNK)
         buf_put_str(b, "a value that nobody read");
     else
-        text_bytes(b, bytes_of(m, v));
+        text_bytes(b, model__bytes(m, v));
     if (s.deadline != DEADLINE_NONE)
         buf_put_str(b, " with a deadline");
-}
-
-/* ---- steps ---- */
-
-static struct state plain(uint32_t value, uint32_t deadline)
-{
-    return (struct state){ value, deadline };
-}
-
-/* Could a key in state s hold `value` (or be absent)? */
-static bool may_be(const struct model *m, struct state s, uint32_t value)
-{
-    const struct value *a = &m->values[s.value], *b = &m->values[value];
-
-    if (s.value == value || s.value == VALUE_ANY)
-        return true;
-    if (s.value < 2 || value < 2 || a->kind != VALUE_BLUR)
-        return false;
-    return b->kind == VALUE_PLAIN && b->n == a->blur + a->n &&
-           slice_eq(bytes_of(m, a),
-                    slice_make(bytes_of(m, b).p + a->blur, a->n));
-}
-
-/* What is known of the key once it is seen to hold `value`. */
-static struct state seen_as(const struct model *m, struct state s,
-                            uint32_t value)
-{
-    if (value == VALUE_ABSENT)
-        return absent;
-    if (s.value == VALUE_ANY)
-        return plain(value, m->has_ttl ? DEADLINE_ANY : DEADLINE_NONE);
-    return plain(value, s.deadline);
-}
-
-static bool step_get(const struct model_op *op, const struct model *m,
-                     struct state s, struct state *ret)
-{
-    if (!op->checked) {
-        *ret = s;
-        return true;
-    }
-    if (!may_be(m, s, op->result))
-        return false;
-    *ret = seen_as(m, s, op->result);
-    return true;
-}
-
-static bool step_setnx(const struct model_op *op, struct state s,
-                       struct state *ret)
-{
-    bool was_there = s.value != VALUE_ABSENT;
-
-    if (s.value == VALUE_ANY)
-        was_there = !op->checked || op->number == 0;
-    if (op->checked && was_there != (op->number == 0))
-        return false;
-    *ret = was_there ? s : plain(op->arg, op->deadline);
-    return true;
-}
-
-static bool step_cas(const struct model_op *op, const struct model *m,
-                     struct state s, struct state *ret)
-{
-    bool may = may_be(m, s, op->expect);
-    bool must = s.value == op->expect;
-
-    if (op->checked && op->number == 1 && !may)
-        return false;
-    if (op->checked && op->number == 0 && must)
-        return false;
-    if (op->checked ? op->number == 1 : must)
-        *ret = plain(op->arg, DEADLINE_NONE);
-    else
-        *ret = s;
-    return true;
-}
-
-static bool step_del(const struct model_op *op, struct state s,
-                     struct state *ret)
-{
-    if (op->checked && s.value != VALUE_ANY &&
-        op->number != (s.value != VALUE_ABSENT))
-        return false;
-    *ret = absent;
-    return true;
-}
-
-static uint32_t number_value(struct model *m, int64_t n)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%lld", (long long)n);
-    return written(m, slice_str(text));
-}
-
-static bool step_incr(const struct model_op *op, struct model *m,
-                      struct state s, struct state *ret)
-{
-    const struct value *v = &m->values[s.value];
-    int64_t sum;
-
-    if (s.value == VALUE_ANY ||
-        (s.value != VALUE_ABSENT && v->kind == VALUE_BLUR)) {
-        if (!op->checked)
-            *ret = plain(VALUE_ANY, DEADLINE_NONE);
-        else
-            *ret = seen_as(m, s, number_value(m, op->number));
-        return true;
-    }
-    sum = 0;
-    if (s.value != VALUE_ABSENT) {
-        if (!v->is_integer)
-            return false;
-        sum = v->integer;
-    }
-    if (__builtin_add_overflow(sum, op->by, &sum))
-        return false;
-    if (op->checked && sum != op->number)
-        return false;
-    *ret = plain(number_value(m, sum), s.deadline);
-    return true;
-}
-
-/* To a key of which nothing is known. */
-static bool append_any(const struct model_op *op, struct model *m,
-                       struct state *ret)
-{
-    uint64_t len = (uint64_t)op->number;
-
-    *ret = plain(VALUE_ANY, DEADLINE_NONE);
-    if (!op->checked)
-        return true;
-    if (op->number < 0 || len < op->text.n)
-        return false;
-    if (len == op->text.n)
-        ret->value = written(m, op->text);
-    else
-        ret->value = blurred(m, len - op->text.n, op->text);
-    ret->deadline = m->has_ttl ? DEADLINE_ANY : DEADLINE_NONE;
-    return true;
-}
-
-static bool step_append(const struct model_op *op, struct model *m,
-                        struct state s, struct state *ret)
-{
-    struct value v = m->values[s.value];
-    struct buf b;
-
-    if (s.value == VALUE_ANY)
-        return append_any(op, m, ret);
-    if (op->checked && (op->number < 0 ||
-                        v.blur + v.n + op->text.n != (uint64_t)op->number))
-        return false;
-    if (s.value == VALUE_ABSENT) {
-        *ret = plain(written(m, op->text), DEADLINE_NONE);
-        return true;
-    }
-    ret->deadline = s.deadline;
-    if (v.kind == VALUE_JUNK) {
-        ret->value = intern(m, VALUE_JUNK,
-                            m->has_append_length ? v.blur + op->text.n : 0,
-                            slice_make(NULL, 0));
-        return true;
-    }
-    buf_init(&b);
-    buf_put_slice(&b, bytes_of(m, &v));
-    buf_put_slice(&b, op->text);
-    if (v.kind == VALUE_BLUR)
-        ret->value = blurred(m, v.blur, buf_slice(&b));
-    else
-        ret->value = written(m, buf_slice(&b));
-    buf_close(&b);
-    return true;
-}
-
-static bool step_persist(const struct model_op *op, struct state s,
-                         struct state *ret)
-{
-    if (s.value == VALUE_ANY) {
-        *ret = s;
-        return true;
-    }
-    if (op->checked && op->number == 1 && s.deadline == DEADLINE_NONE)
-        return false;
-    if (op->checked && op->number == 0 && s.deadline != DEADLINE_NONE &&
-        s.deadline != DEADLINE_ANY)
-        return false;
-    *ret = plain(s.value, DEADLINE_NONE);
-    return true;
-}
-
-bool model_step(struct model *m, const struct model_op *op, struct state s,
-                struct state *ret)
-{
-    ASSERT(s.value < m->n_values);
-    ASSERT(s.value != VALUE_ABSENT || s.deadline == DEADLINE_NONE);
-    switch (op->f) {
-    case ORACLE_GET:
-        return step_get(op, m, s, ret);
-    case ORACLE_SET:
-        *ret = plain(op->arg, op->deadline);
-        return true;
-    case ORACLE_SETNX:
-        return step_setnx(op, s, ret);
-    case ORACLE_CAS:
-        return step_cas(op, m, s, ret);
-    case ORACLE_DEL:
-        return step_del(op, s, ret);
-    case ORACLE_INCR:
-        return step_incr(op, m, s, ret);
-    case ORACLE_APPEND:
-        return step_append(op, m, s, ret);
-    case ORACLE_GETDEL:
-        if (!step_get(op, m, s, ret))
-            return false;
-        *ret = absent;
-        return true;
-    case ORACLE_PERSIST:
-        return step_persist(op, s, ret);
-    case ORACLE_F_COUNT:
-        break;
-    }
-    UNREACHABLE();
 }

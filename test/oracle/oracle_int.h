@@ -15,7 +15,7 @@ uint64_t history__ret_seq(const struct history *h, size_t n);
  * history_count(h) if there is none. */
 size_t history__bad(const struct history *h, const char **ret_why);
 
-/* ---- model.c: one key ---- */
+/* ---- model.c, model_step.c: one key ---- */
 
 /* Numbers of values.  VALUE_ANY is a key of which nothing is known. */
 #define VALUE_ABSENT 0u
@@ -74,6 +74,13 @@ void model_look(struct model *m, const struct oracle_op *op, bool definite);
 void model_look_done(struct model *m);
 void model_prepare(struct model *m, const struct oracle_op *op, bool definite,
                    uint32_t deadline, struct model_op *ret);
+/* For model_step.c: the bytes that are known of a value, and the numbers of one
+ * that an operation writes, of one of which the first bytes are not known, of one
+ * that nobody can tell from another of its length.  s is not in m->bytes. */
+struct slice model__bytes(const struct model *m, const struct value *v);
+uint32_t model__written(struct model *m, struct slice s);
+uint32_t model__blurred(struct model *m, uint64_t blur, struct slice s);
+uint32_t model__junk(struct model *m, uint64_t len);
 /* Does op, in state s (alive, its deadline not passed), do what its result says?
  * Writes the state after it.  One whose outcome is not known only needs to have
  * an effect. */
