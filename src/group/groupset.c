@@ -332,7 +332,11 @@ static void apply_all(struct groupset *gs)
         struct group *g = LIST_FIRST(&due, struct group, work);
 
         list_del(&g->work);
-        if (g->started && apply__run(g))
+        if (!g->started)
+            continue;
+        /* A sole voter leads as soon as it starts, after this turn's barriers were
+         * posted: its own must not be forgotten. */
+        if (apply__run(g) || g->want_barrier)
             groupset__work(g);
     }
 }

@@ -70,6 +70,24 @@ TEST(group, a_sole_node_leads_at_once)
     lab_free(lab);
 }
 
+TEST(group, a_sole_node_that_must_read_its_configuration_back_serves_again)
+{
+    struct lab *lab = lab_new(1, 1);
+
+    lab_start(lab, 1);
+    CHECK_EQ(lab_elect(lab, 0, 10), 1);
+    CHECK_EQ(lab_propose(lab, 1, 0, 5, 0), 0);
+    lab_run(lab, 10);
+    lab->node[1].wal.keep_max = 8; /* the command, not the configuration */
+    lab_crash(lab, 1);
+    lab_start(lab, 1);
+    CHECK_EQ(lab_elect(lab, 0, 1000), 1);
+    CHECK_EQ(lab_propose(lab, 1, 0, 6, 0), 0);
+    lab_run(lab, 10);
+    CHECK_EQ(lab->node[1].fsm[0].value[1], 6);
+    lab_free(lab);
+}
+
 TEST(group, the_preferred_node_leads_first)
 {
     for (uint64_t id = 1; id <= 3; id++) {
