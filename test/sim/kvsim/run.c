@@ -9,13 +9,14 @@
  *   read       every key through every node
  *   audit      digests, replay, linearizability
  *
- * Patience is how long a cluster that is in order may take to serve again.  A
- * process that failed is back after WORLD_RESTART_US; a dial whose packets
+ * Patience is how long a cluster that is in order may take to serve again.  A node that
+ * was told to stop may take WORLD_STOP_MS and an election or two; a process that
+ * failed, or has stopped, is back after WORLD_RESTART_US; a dial whose packets
  * vanished fails after 1 s and the next one comes 0.5 s later at most; a shard then needs an
  * election, two time-outs (E..2E) each, and several when votes split.  A split
  * vote repeats with a chance of about 1/4 with seven voters, so that 10 elections in a
  * row have a chance below 1e-5 a run, and what remains is not chance: hence
- * 20 E + 5 s.  The same bound holds for the other steps that wait. */
+ * 20 E + 5 s + WORLD_STOP_MS.  The same bound holds for the other steps that wait. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@
 
 static uint64_t patience(const struct world *w)
 {
-    return 20u * MS * (uint64_t)w->plan.election_ms + SPARE_US;
+    return 20u * MS * (uint64_t)w->plan.election_ms + SPARE_US +
+           WORLD_STOP_MS * MS;
 }
 
 static bool sound(void *ctx)

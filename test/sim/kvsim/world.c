@@ -148,6 +148,7 @@ static void configure(const struct world *w, unsigned node, struct config *c)
     c->heartbeat_ms = p->heartbeat_ms;
     c->wal_segment_bytes = p->segment_bytes;
     c->tail_bytes = p->tail_bytes;
+    c->stop_ms = WORLD_STOP_MS;
 }
 
 static void on_fatal(void *ctx, const char *why)

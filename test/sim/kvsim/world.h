@@ -20,6 +20,7 @@
 #define WORLD_CLIENT_HOST 12u
 #define WORLD_CLIENT_HOSTS 2u
 #define WORLD_PORT 6379u
+#define WORLD_STOP_MS 3000u /* stop.timeout */
 
 /* Exit statuses, of kvsim and of a run. */
 enum verdict {
