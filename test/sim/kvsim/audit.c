@@ -56,7 +56,7 @@ static void check_deadlines(struct watch *t, unsigned shard)
     }
 }
 
-static struct oracle_config margins(const struct watch *t)
+struct oracle_config audit__margins(const struct watch *t)
 {
     struct oracle_config cfg = oracle_defaults();
     const struct plan *p = &t->w->plan;
@@ -74,7 +74,7 @@ static struct oracle_config margins(const struct watch *t)
 
 static void check_history(struct watch *t)
 {
-    struct oracle_config cfg = margins(t);
+    struct oracle_config cfg = audit__margins(t);
     struct oracle_report report;
 
     oracle_check(t->w->history, &cfg, &report);

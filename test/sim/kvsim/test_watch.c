@@ -1,171 +1,11 @@
 /* Each invariant of the watch against a violation of it, planted by hand: groups
  * that are only fields, and bytes as they would leave a node. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "group/group_wire.h"
-#include "kvsim/watch.h"
+#include "kvsim/stage.h"
 #include "lib/test.h"
-#include "store/wal_int.h"
-
-#define NODES 3u
-
-/* ---- what the watch asks of the world ---- */
-
-uint64_t cover_counts[COVER_COUNT];
-
-void world_violate(struct world *w, enum verdict v, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (w->verdict != VERDICT_OK)
-        return;
-    w->verdict = v;
-    va_start(ap, fmt);
-    vsnprintf(w->why, sizeof w->why, fmt, ap);
-    va_end(ap);
-}
-
-struct shard *world_shard(struct world *w, unsigned node, uint32_t shard)
-{
-    (void)w;
-    (void)node;
-    (void)shard;
-    return NULL;
-}
-
-bool world_owed(struct world *w, uint32_t shard)
-{
-    (void)w;
-    (void)shard;
-    return true;
-}
-
-/* ---- a shard of three replicas that are only fields ---- */
-
-struct replica {
-    struct group g;
-    struct groupset gs;
-    struct raft_server servers[NODES];
-};
-
-struct stage {
-    struct world w;
-    struct watch *t;
-    struct watch_shard *s;
-    struct wal wal; /* of which only the position synced is asked for */
-    struct replica node[NODES + 1];
-};
-
-/* The process of a replica begins, with the log and the term it has. */
-static void starts(struct stage *st, unsigned node)
-{
-    struct replica *r = &st->node[node];
-    struct view *v = &st->s->view[node];
-
-    r->g.r.last_stored = log__last(&r->g.log);
-    r->g.r.state = RAFT_FOLLOWER;
-    r->g.commit_max = 1;
-    r->g.applied = 0;
-    r->g.durable_term = r->g.r.current_term;
-    v->group = &r->g;
-    if (v->fsm != NULL)
-        fsm_free(v->fsm);
-    v->fsm = fsm_new(1);
-    v->looked = false;
-    watch__look(st->s, node);
-}
-
-static void append(struct stage *st, unsigned node, uint64_t term,
-                   const char *text)
-{
-    struct group *g = &st->node[node].g;
-    struct blob *b = blob_copy(slice_make(text, strlen(text)));
-
-    log__append(&g->log, (struct gent){ .term = term,
-                                        .blob = b,
-                                        .len = b->len,
-                                        .type = RAFT_COMMAND });
-    g->r.last_stored = log__last(&g->log);
-}
-
-static void append_all(struct stage *st, uint64_t term, const char *text)
-{
-    for (unsigned i = 1; i <= NODES; i++) {
-        append(st, i, term, text);
-        watch__look(st->s, i);
-    }
-}
-
-static void in_term(struct stage *st, unsigned node, uint64_t term,
-                    unsigned short state)
-{
-    struct group *g = &st->node[node].g;
-
-    g->r.current_term = g->durable_term = term;
-    g->r.state = state;
-}
-
-static struct stage *stage_new(void)
-{
-    struct stage *st = MEM_NEW(struct stage);
-
-    st->w.plan.nodes = NODES;
-    st->w.plan.shards = 1;
-    st->w.sim = sim_new(1);
-    st->t = watch_new(&st->w);
-    st->s = &st->t->shard[0];
-    for (unsigned i = 1; i <= NODES; i++) {
-        struct replica *r = &st->node[i];
-
-        r->gs.wal = &st->wal;
-        r->g.gs = &r->gs;
-        r->g.started = true;
-        r->g.r.id = i;
-        r->g.r.current_term = 1;
-        r->g.r.configuration.servers = r->servers;
-        r->g.r.configuration.n = NODES;
-        for (unsigned k = 0; k < NODES; k++)
-            r->servers[k] = (struct raft_server){ .id = k + 1,
-                                                  .role = RAFT_VOTER };
-        log__init(&r->g.log);
-        append(st, i, 1, "conf");
-        starts(st, i);
-    }
-    return st;
-}
-
-static const char *said(struct stage *st)
-{
-    watch__verdict(st->t, 0);
-    return st->w.why;
-}
-
-static void check_fine(struct stage *st)
-{
-    CHECK_STR(said(st), "");
-}
-
-static void check_said(struct stage *st, const char *what)
-{
-    if (strstr(said(st), what) == NULL)
-        FAIL("\"%s\" was expected, and this was said: \"%s\"", what, said(st));
-    CHECK_EQ(st->w.verdict, VERDICT_CORRECTNESS);
-}
-
-static void stage_free(struct stage *st)
-{
-    for (unsigned i = 1; i <= NODES; i++) {
-        log__close(&st->node[i].g.log);
-        fsm_free(st->s->view[i].fsm);
-        st->s->view[i].fsm = NULL;
-    }
-    watch_free(st->t);
-    sim_free(st->w.sim);
-    mem_free(st);
-}
 
 /* ---- bytes that leave ---- */
 
@@ -217,14 +57,14 @@ TEST(watch, an_honest_election_commit_and_restart_are_fine)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 2, RAFT_LEADER);
+    stage_term(st, 1, 2, RAFT_LEADER);
     watch__look(st->s, 1);
-    append_all(st, 2, "a");
-    append_all(st, 2, "b");
+    stage_append_all(st, 2, "a");
+    stage_append_all(st, 2, "b");
     st->node[1].g.commit_max = 3;
     watch__look(st->s, 1);
-    starts(st, 2);
-    check_fine(st);
+    stage_starts(st, 2);
+    stage_fine(st);
     CHECK_EQ(ledger_committed(&st->s->ledger, 3), 2);
     stage_free(st);
 }
@@ -233,11 +73,11 @@ TEST(watch, two_leaders_of_one_term_are_seen)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 2, RAFT_LEADER);
+    stage_term(st, 1, 2, RAFT_LEADER);
     watch__look(st->s, 1);
-    in_term(st, 2, 2, RAFT_LEADER);
+    stage_term(st, 2, 2, RAFT_LEADER);
     watch__look(st->s, 2);
-    check_said(st, "shard 0: two leaders in term 2: nodes 1 and 2");
+    stage_said(st, "shard 0: two leaders in term 2: nodes 1 and 2");
     stage_free(st);
 }
 
@@ -245,11 +85,11 @@ TEST(watch, an_entry_with_two_payloads_is_seen)
 {
     struct stage *st = stage_new();
 
-    append(st, 1, 2, "a");
+    stage_append(st, 1, 2, "a");
     watch__look(st->s, 1);
-    append(st, 2, 2, "A");
+    stage_append(st, 2, 2, "A");
     watch__look(st->s, 2);
-    check_said(st, "log matching: entry 2 of term 2 on node 2");
+    stage_said(st, "log matching: entry 2 of term 2 on node 2");
     stage_free(st);
 }
 
@@ -257,51 +97,38 @@ TEST(watch, an_entry_behind_two_terms_is_seen)
 {
     struct stage *st = stage_new();
 
-    append(st, 1, 2, "a");
-    append(st, 1, 3, "b");
+    stage_append(st, 1, 2, "a");
+    stage_append(st, 1, 3, "b");
     watch__look(st->s, 1);
-    append(st, 2, 1, "c");
-    append(st, 2, 3, "b");
+    stage_append(st, 2, 1, "c");
+    stage_append(st, 2, 3, "b");
     watch__look(st->s, 2);
-    check_said(st, "behind one of term 1");
+    stage_said(st, "behind one of term 1");
     stage_free(st);
-}
-
-static struct stage *committed(void)
-{
-    struct stage *st = stage_new();
-
-    in_term(st, 1, 2, RAFT_LEADER);
-    watch__look(st->s, 1);
-    append_all(st, 2, "a");
-    st->node[1].g.commit_max = 2;
-    watch__look(st->s, 1);
-    check_fine(st);
-    return st;
 }
 
 TEST(watch, a_committed_entry_that_is_another_elsewhere_is_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
     log__truncate(&st->node[3].g.log, 2);
-    append(st, 3, 3, "x");
+    stage_append(st, 3, 3, "x");
     st->node[3].g.commit_max = 2;
     watch__look(st->s, 3);
-    check_said(st, "entry 2 was committed with term 2, and node 3 holds it "
+    stage_said(st, "entry 2 was committed with term 2, and node 3 holds it "
                    "committed with term 3");
     stage_free(st);
 }
 
 TEST(watch, a_leader_without_a_committed_entry_is_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
     log__truncate(&st->node[3].g.log, 2);
     st->node[3].g.r.last_stored = 1;
-    in_term(st, 3, 3, RAFT_LEADER);
+    stage_term(st, 3, 3, RAFT_LEADER);
     watch__look(st->s, 3);
-    check_said(st, "node 3 leads term 3 without the committed entry 2");
+    stage_said(st, "node 3 leads term 3 without the committed entry 2");
     stage_free(st);
 }
 
@@ -309,16 +136,16 @@ TEST(watch, a_leader_of_a_term_that_is_over_may_lack_what_came_later)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 3, RAFT_LEADER);
+    stage_term(st, 1, 3, RAFT_LEADER);
     watch__look(st->s, 1);
-    append_all(st, 3, "a");
+    stage_append_all(st, 3, "a");
     st->node[1].g.commit_max = 2;
     watch__look(st->s, 1);
     log__truncate(&st->node[3].g.log, 2);
     st->node[3].g.r.last_stored = 1;
-    in_term(st, 3, 2, RAFT_LEADER);
+    stage_term(st, 3, 2, RAFT_LEADER);
     watch__look(st->s, 3);
-    check_fine(st);
+    stage_fine(st);
     stage_free(st);
 }
 
@@ -326,11 +153,11 @@ TEST(watch, a_commit_that_no_majority_has_durable_is_seen)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 2, RAFT_LEADER);
-    append(st, 1, 2, "a");
+    stage_term(st, 1, 2, RAFT_LEADER);
+    stage_append(st, 1, 2, "a");
     st->node[1].g.commit_max = 2;
     watch__look(st->s, 1);
-    check_said(st, "which 1 of 3 voters have durable");
+    stage_said(st, "which 1 of 3 voters have durable");
     stage_free(st);
 }
 
@@ -338,15 +165,15 @@ TEST(watch, a_stand_by_does_not_count_towards_a_majority)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 2, RAFT_LEADER);
+    stage_term(st, 1, 2, RAFT_LEADER);
     watch__look(st->s, 1);
     st->node[1].servers[1].role = RAFT_STANDBY;
-    append(st, 1, 2, "a");
-    append(st, 2, 2, "a");
+    stage_append(st, 1, 2, "a");
+    stage_append(st, 2, 2, "a");
     watch__look(st->s, 2);
     st->node[1].g.commit_max = 2;
     watch__look(st->s, 1);
-    check_said(st, "which 1 of 2 voters have durable");
+    stage_said(st, "which 1 of 2 voters have durable");
     stage_free(st);
 }
 
@@ -354,90 +181,75 @@ TEST(watch, an_entry_of_an_older_term_committed_by_counting_is_seen)
 {
     struct stage *st = stage_new();
 
-    append_all(st, 2, "a");
-    in_term(st, 1, 4, RAFT_LEADER);
+    stage_append_all(st, 2, "a");
+    stage_term(st, 1, 4, RAFT_LEADER);
     watch__look(st->s, 1);
     st->node[1].g.commit_max = 2;
     watch__look(st->s, 1);
-    check_said(st, "leader of term 4, committed entry 2 of term 2 by counting");
+    stage_said(st, "leader of term 4, committed entry 2 of term 2 by counting");
     stage_free(st);
 }
 
 TEST(watch, an_entry_applied_before_it_is_committed_is_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
-    append_all(st, 2, "b");
+    stage_append_all(st, 2, "b");
     st->node[2].g.commit_max = 2;
     st->node[2].g.applied = 3;
     watch__look(st->s, 2);
-    check_said(st, "node 2 has applied entry 3");
+    stage_said(st, "node 2 has applied entry 3");
     stage_free(st);
 }
 
 TEST(watch, a_committed_entry_that_is_cut_off_is_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
     log__truncate(&st->node[1].g.log, 2);
     watch__look(st->s, 1);
-    check_said(st, "node 1 cut its log behind entry 1 and had held entry 2 "
+    stage_said(st, "node 1 cut its log behind entry 1 and had held entry 2 "
                    "committed");
     stage_free(st);
 }
 
-/* A batch that sets a key. */
-static void apply_set(struct view *v, uint64_t index, const char *value)
-{
-    struct slice argv[2] = { slice_str("k"), slice_str(value) };
-    struct op op = { .kind = OP_SET, .argv = argv, .argc = 2 };
-    struct buf one, batch;
-
-    buf_init(&one);
-    buf_init(&batch);
-    op_encode(&one, &op);
-    op_batch_begin(&batch, 1000, 1);
-    op_batch_add(&batch, buf_slice(&one));
-    CHECK_EQ(fsm_apply(v->fsm, index, buf_slice(&batch), NULL, NULL), 0);
-    buf_close(&one);
-    buf_close(&batch);
-}
-
 TEST(watch, different_states_at_one_index_are_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
     for (unsigned i = 1; i <= 2; i++) {
-        apply_set(&st->s->view[i], 2, i == 1 ? "a" : "b");
+        struct slice batch = stage_set(st, "k", i == 1 ? "a" : "b", 0);
+
+        CHECK_EQ(fsm_apply(st->s->view[i].fsm, 2, batch, NULL, NULL), 0);
         st->node[i].g.commit_max = 2;
         st->node[i].g.applied = 2;
         watch__look(st->s, i);
     }
-    check_said(st, "nodes 1 and 2 have applied entry 2 and have digests");
+    stage_said(st, "nodes 1 and 2 have applied entry 2 and have digests");
     stage_free(st);
 }
 
 TEST(watch, a_durable_entry_that_a_crash_lost_is_seen)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
     log__truncate(&st->node[2].g.log, 2);
-    starts(st, 2);
-    check_said(st, "node 2 had entries up to 2 (of term 2) durable, and after "
+    stage_starts(st, 2);
+    stage_said(st, "node 2 had entries up to 2 (of term 2) durable, and after "
                    "its restart has the first 1 of them");
     stage_free(st);
 }
 
 TEST(watch, an_entry_that_was_not_durable_may_be_lost_in_a_crash)
 {
-    struct stage *st = committed();
+    struct stage *st = stage_committed();
 
-    append(st, 2, 2, "b");
+    stage_append(st, 2, 2, "b");
     st->node[2].g.r.last_stored = 2;
     watch__look(st->s, 2);
     log__truncate(&st->node[2].g.log, 3);
-    starts(st, 2);
-    check_fine(st);
+    stage_starts(st, 2);
+    stage_fine(st);
     stage_free(st);
 }
 
@@ -446,13 +258,13 @@ TEST(watch, a_term_that_a_crash_took_back_is_seen)
     struct stage *st = stage_new();
     struct raft_message m = vote(5, false);
 
-    in_term(st, 2, 5, RAFT_FOLLOWER);
+    stage_term(st, 2, 5, RAFT_FOLLOWER);
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
-    check_fine(st);
+    stage_fine(st);
     st->node[2].g.r.current_term = 4;
-    starts(st, 2);
-    check_said(st, "node 2 stated term 5, and is in term 4 after its restart");
+    stage_starts(st, 2);
+    stage_said(st, "node 2 stated term 5, and is in term 4 after its restart");
     stage_free(st);
 }
 
@@ -463,11 +275,11 @@ static struct stage *voted(unsigned candidate, uint64_t term)
     struct stage *st = stage_new();
     struct raft_message m = vote(term, true);
 
-    in_term(st, 2, term, RAFT_FOLLOWER);
+    stage_term(st, 2, term, RAFT_FOLLOWER);
     st->node[2].g.r.voted_for = candidate;
     watch__look(st->s, 2);
     sends_message(st, 2, candidate, &m);
-    check_fine(st);
+    stage_fine(st);
     return st;
 }
 
@@ -476,8 +288,8 @@ TEST(watch, a_vote_that_a_crash_forgot_is_seen)
     struct stage *st = voted(1, 5);
 
     st->node[2].g.r.voted_for = 0;
-    starts(st, 2);
-    check_said(st, "node 2 voted for node 1 in term 5, and for node 0 after "
+    stage_starts(st, 2);
+    stage_said(st, "node 2 voted for node 1 in term 5, and for node 0 after "
                    "its restart");
     stage_free(st);
 }
@@ -487,12 +299,12 @@ TEST(watch, a_vote_that_leaves_before_it_is_durable_is_seen)
     struct stage *st = stage_new();
     struct raft_message m = vote(5, true);
 
-    in_term(st, 2, 5, RAFT_FOLLOWER);
+    stage_term(st, 2, 5, RAFT_FOLLOWER);
     st->node[2].g.meta_lsn = 100;
     st->wal.synced = 99;
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
-    check_said(st, "node 2 votes for node 1 in term 5 before its vote is "
+    stage_said(st, "node 2 votes for node 1 in term 5 before its vote is "
                    "durable");
     stage_free(st);
 }
@@ -502,7 +314,7 @@ TEST(watch, a_vote_that_is_recorded_twice_may_leave_after_the_first_record)
     struct stage *st = stage_new();
     struct raft_message m = vote(5, true);
 
-    in_term(st, 2, 5, RAFT_FOLLOWER);
+    stage_term(st, 2, 5, RAFT_FOLLOWER);
     st->node[2].g.r.voted_for = 1;
     st->node[2].g.meta_lsn = 99;
     watch__look(st->s, 2);
@@ -510,7 +322,7 @@ TEST(watch, a_vote_that_is_recorded_twice_may_leave_after_the_first_record)
     st->wal.synced = 99;
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
-    check_fine(st);
+    stage_fine(st);
     stage_free(st);
 }
 
@@ -520,7 +332,7 @@ TEST(watch, two_votes_in_one_term_are_seen)
     struct raft_message m = vote(5, true);
 
     sends_message(st, 2, 3, &m);
-    check_said(st, "node 2 voted in term 5 for node 1 and for node 3");
+    stage_said(st, "node 2 voted in term 5 for node 1 and for node 3");
     stage_free(st);
 }
 
@@ -532,7 +344,7 @@ TEST(watch, asking_for_votes_is_a_vote_for_oneself)
     m.request_vote.term = 5;
     m.request_vote.candidate_id = 2;
     sends_message(st, 2, 3, &m);
-    check_said(st, "node 2 voted in term 5 for node 1 and for node 2");
+    stage_said(st, "node 2 voted in term 5 for node 1 and for node 2");
     stage_free(st);
 }
 
@@ -544,7 +356,7 @@ TEST(watch, a_pre_vote_promises_nothing)
     m.request_vote_result.pre_vote = true;
     sends_message(st, 2, 1, &m);
     sends_message(st, 2, 3, &m);
-    check_fine(st);
+    stage_fine(st);
     CHECK_EQ(st->s->view[2].said_term, 0);
     stage_free(st);
 }
@@ -557,7 +369,7 @@ TEST(watch, a_term_stated_before_it_is_durable_is_seen)
     st->node[2].g.r.current_term = 5;
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
-    check_said(st, "node 2 states term 5 in an answer to a leader, and has "
+    stage_said(st, "node 2 states term 5 in an answer to a leader, and has "
                    "only term 1 durable");
     stage_free(st);
 }
@@ -567,12 +379,12 @@ TEST(watch, an_acknowledgement_of_what_is_not_durable_is_seen)
     struct stage *st = stage_new();
     struct raft_message m = ack(2, 2);
 
-    in_term(st, 2, 2, RAFT_FOLLOWER);
-    append(st, 2, 2, "a");
+    stage_term(st, 2, 2, RAFT_FOLLOWER);
+    stage_append(st, 2, 2, "a");
     st->node[2].g.r.last_stored = 1;
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
-    check_said(st, "node 2 acknowledges entry 2, and calls only entry 1 "
+    stage_said(st, "node 2 acknowledges entry 2, and calls only entry 1 "
                    "durable");
     stage_free(st);
 }
@@ -582,13 +394,13 @@ TEST(watch, an_acknowledged_entry_that_a_crash_lost_is_seen)
     struct stage *st = stage_new();
     struct raft_message m = ack(2, 2);
 
-    in_term(st, 2, 2, RAFT_FOLLOWER);
-    append(st, 2, 2, "a");
+    stage_term(st, 2, 2, RAFT_FOLLOWER);
+    stage_append(st, 2, 2, "a");
     watch__look(st->s, 2);
     sends_message(st, 2, 1, &m);
     log__truncate(&st->node[2].g.log, 2);
-    starts(st, 2);
-    check_said(st, "node 2 had entries up to 2 (of term 2) durable");
+    stage_starts(st, 2);
+    stage_said(st, "node 2 had entries up to 2 (of term 2) durable");
     stage_free(st);
 }
 
@@ -611,11 +423,11 @@ TEST(watch, append_entries_of_two_nodes_in_one_term_are_seen)
 {
     struct stage *st = stage_new();
 
-    in_term(st, 1, 2, RAFT_LEADER);
-    in_term(st, 2, 2, RAFT_FOLLOWER);
+    stage_term(st, 1, 2, RAFT_LEADER);
+    stage_term(st, 2, 2, RAFT_FOLLOWER);
     sends(st, 1, 3, append_entries(2, 0), SIZE_MAX);
     sends(st, 2, 3, append_entries(2, 0), SIZE_MAX);
-    check_said(st, "two leaders in term 2");
+    stage_said(st, "two leaders in term 2");
     stage_free(st);
 }
 
@@ -627,12 +439,12 @@ TEST(watch, frames_are_found_however_the_stream_is_cut)
         struct stage *st = voted(1, 5);
         struct raft_message m = vote(5, true);
 
-        in_term(st, 2, 5, RAFT_LEADER);
+        stage_term(st, 2, 5, RAFT_LEADER);
         sends(st, 2, 3, append_entries(5, 3), pieces[i]);
         sends(st, 2, 3, frame_new(FRAME_PING, FRAME_GROUP_NODE), pieces[i]);
-        check_fine(st);
+        stage_fine(st);
         sends(st, 2, 3, wire_encode(0, &m), pieces[i]);
-        check_said(st, "node 2 voted in term 5");
+        stage_said(st, "node 2 voted in term 5");
         stage_free(st);
     }
 }
@@ -647,6 +459,6 @@ TEST(watch, an_answer_to_a_read_round_states_its_terms)
     buf_put_varint(&f->body, 0);
     buf_put_varint(&f->body, 3);
     sends(st, 2, 1, f, 5);
-    check_said(st, "node 2 states term 3 in an answer to a read round");
+    stage_said(st, "node 2 states term 3 in an answer to a read round");
     stage_free(st);
 }

@@ -90,4 +90,9 @@ void promise__sent(void *ctx, uint64_t stream, unsigned from, unsigned to, struc
  * the replicas as they are now. */
 void replay__all(struct watch *t);
 
+/* ---- audit.c ---- */
+
+/* How early a key with a deadline may have gone, and how late (see there). */
+struct oracle_config audit__margins(const struct watch *t);
+
 #endif
