@@ -4,7 +4,7 @@
 #   jepsen/soak.sh --hours H [--dir DIR] [--seed N] [-- OPTION-OF-jepsen/run...]
 #
 # Each run draws a workload, one to three nemeses (alone in turn, or two at once), a rate,
-# 3 or 5 nodes and 60 to 180 s.  DIR (default: build/jepsen/soak-DATE) keeps the
+# 3 or 5 nodes, 1 to 16 shards and 60 to 180 s.  DIR (default: build/jepsen/soak-DATE) keeps the
 # folders of runs that failed; of the others, a line in soak.txt with the seed and the command.
 # Exit status: 0 none failed, 1 some did, 2 usage.
 set -uo pipefail
@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-hours='' dir='' seed=$((RANDOM * 32768 + RANDOM))
+hours='' dir='' seed=$((RANDOM * 20000 + RANDOM))
 build=$(dirname "$here")
 [ ! -x "$build/build/kvd" ] || build=$build/build
 while [ $# -gt 0 ]; do
@@ -66,16 +66,20 @@ while [ $SECONDS -lt "$seconds" ]; do
     pick register counter set append; workload=$PICKED
     pick 300 1000 1000 3000; rate=$PICKED
     pick 3 5 5; nodes=$PICKED
+    pick 1 8 8 16; shards=$PICKED
     pick 60 120 180; time=$PICKED
-    command=(--workload "$workload" --nemesis "$NEMESES" --rate "$rate" --nodes "$nodes"
+    command=(--workload "$workload" --nemesis "$NEMESES" --rate "$rate" --nodes "$nodes" --shards "$shards"
         --time "$time" --seed $((seed + number)) "${more[@]}")
     to=$dir/run-$number
     "$here/run" --dir "$to" "${command[@]}" > "$to.log" 2>&1
     code=$?
     case $code in
     0) passed=$((passed + 1)); word=PASS; rm -rf "$to" "$to.log" ;;
+    2) # a mistake in the command line would only repeat
+        cat "$to.log" >&2
+        exit 2 ;;
     77) skipped=$((skipped + 1)); word=SKIP; rm -rf "$to" "$to.log" ;;
-    *) failed=$((failed + 1)); word=FAIL; mv "$to.log" "$to/run.log" ;;
+    *) failed=$((failed + 1)); word=FAIL; mkdir -p "$to"; mv "$to.log" "$to/run.log" ;;
     esac
     echo "$(date +%H:%M:%S) $word run-$number: ${command[*]}" | tee -a "$dir/soak.txt"
     if [ $word = FAIL ]; then grep '^FAIL' "$to/verdict.txt" 2> /dev/null | sed 's/^/    /' | tee -a "$dir/soak.txt"; fi
