@@ -259,6 +259,7 @@ static const struct {
     { aim_transfer, BIT(transfer) },
     { aim_change, BIT(change) },
     { aim_change, BIT(change) },
+    { aim_late_word, BIT(latency) | BIT(transfer) },
 };
 #define AIMS (sizeof aims / sizeof *aims)
 

@@ -6,7 +6,7 @@
  *   fault_node.c   means: crashes, pauses, disks, clocks
  *   fault_log.c    means: log files at rest
  *   fault_kind.c   a fault of a kind by chance; hits on a node
- *   aim.c, aim_vote.c, clog.c, script.c   who uses them, at whom and when */
+ *   aim.c, aim_vote.c, aim_read.c, clog.c, script.c   who uses them, at whom and when */
 #ifndef KV_KVSIM_FAULT_H
 #define KV_KVSIM_FAULT_H
 
@@ -105,6 +105,8 @@ void fault_ring(struct faults *f, uint64_t us);
 void fault_flap(struct faults *f, unsigned a, unsigned b, uint64_t us);
 /* from, to may be SIM_EVERY. */
 void fault_latency(struct faults *f, unsigned from, unsigned to, uint64_t us);
+/* Every packet takes way_us, about. */
+void fault_slow_way(struct faults *f, unsigned from, unsigned to, uint32_t way_us, uint64_t us);
 void fault_slow_link(struct faults *f, unsigned from, unsigned to, uint64_t us);
 void fault_loss(struct faults *f, unsigned from, unsigned to, uint64_t us);
 void fault_mangle(struct faults *f, unsigned from, unsigned to, struct sim_mangle m, uint64_t us);
@@ -163,6 +165,8 @@ void aim_new_leader(struct faults *f, uint32_t shard, unsigned leader);
 void aim_transfer(struct faults *f, uint32_t shard, unsigned leader);
 void aim_change(struct faults *f, uint32_t shard, unsigned leader);
 /* Entries that are proposed and not committed. */
+/* The aim of aim_read.c. */
+void aim_late_word(struct faults *f, uint32_t shard, unsigned leader);
 bool aim_has_batch(struct faults *f, const struct act *a);
 void aim_start(struct faults *f);
 void clog_start(struct faults *f);

@@ -171,6 +171,16 @@ void fault_latency(struct faults *f, unsigned from, unsigned to, uint64_t us)
     bad_line(f, from, to, us, latency_end);
 }
 
+void fault_slow_way(struct faults *f, unsigned from, unsigned to,
+                    uint32_t way_us, uint64_t us)
+{
+    struct sim_latency lat = { way_us, way_us / 16, 1 };
+
+    world_note(f->w, "latency %u -> %u is %u us", from, to, way_us);
+    sim_net_latency(f->sim, from, to, lat);
+    bad_line(f, from, to, us, latency_end);
+}
+
 void fault_slow_link(struct faults *f, unsigned from, unsigned to, uint64_t us)
 {
     uint32_t per_kib = (uint32_t)fault_spread(f, 500, 50 * MS);

@@ -154,6 +154,16 @@ static void draw_faults(struct rng *r, struct plan *p)
     }
 }
 
+/* A deadline that comes before the clients lose patience tells them what became of
+ * their writes, true or not.  Small messages leave a leader room to die between
+ * two of them. */
+static void draw_limits(struct rng *r, struct plan *p)
+{
+    p->deadline_ms = PICK(r, { 2, 300 }, { 2, 800 }, { 1, 2000 }, { 2, 5000 });
+    p->append_bytes = PICK(r, { 2, 1 }, { 1, 256 }, { 3, 1024 * KB });
+    p->batches = PICK(r, { 1, 1 }, { 3, 4 }, { 2, 16 });
+}
+
 /* ---- the whole ---- */
 
 struct plan_options plan_options_defaults(void)
@@ -197,6 +207,7 @@ void plan_draw(const struct plan_options *o, struct plan *ret)
     p.style = o->style >= 0 ? (enum plan_style)o->style : style;
     p.script = (unsigned)rng_below(&r, UINT32_MAX);
     draw_faults(&r, &p);
+    draw_limits(&r, &p);
     settle(o, &p);
     *ret = p;
 }

@@ -71,6 +71,9 @@ struct plan {
     unsigned mean_ms[FAULT_KINDS]; /* mean time between two of this kind; 0: only aimed */
     unsigned election_ms, heartbeat_ms;
     uint64_t segment_bytes, tail_bytes;
+    uint64_t append_bytes;   /* of an AppendEntries; small: one entry in each */
+    unsigned deadline_ms;    /* a node answers a request by then, one way or another */
+    unsigned batches;        /* entries of a shard in flight */
 };
 
 /* time_ms 60000, everything else drawn. */

@@ -35,6 +35,8 @@ void plan_print(const struct plan *p, FILE *f)
     fprintf(f, ", election %u heartbeat %u ms, segments %" PRIu64
             " kb, tail %" PRIu64 " kb", p->election_ms, p->heartbeat_ms,
             p->segment_bytes >> 10, p->tail_bytes >> 10);
+    fprintf(f, ", appends of %" PRIu64 " bytes, %u in flight, deadline %u ms",
+            p->append_bytes, p->batches, p->deadline_ms);
     fputs(", faults", f);
     for (unsigned k = 0; k < FAULT_KINDS; k++) {
         if (p->mean_ms[k] != 0)

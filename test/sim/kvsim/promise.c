@@ -46,11 +46,12 @@ void promise__close(struct watch *t)
 /* ---- messages ---- */
 
 /* P1. */
-static void states_term(struct watch_shard *s, unsigned from, uint64_t term,
-                        const char *how)
+static void states_term(struct watch_shard *s, unsigned from, unsigned to,
+                        uint64_t term, const char *how)
 {
     struct view *v = &s->view[from];
 
+    hostrule__stated(s, from, to, term, how);
     if (v->group->durable_term < term)
         ledger_violate(&s->ledger, "node %u states term %" PRIu64 " in %s, and "
                        "has only term %" PRIu64 " durable", from, term, how,
@@ -99,23 +100,23 @@ static void see_short(struct watch_shard *s, unsigned from, unsigned to,
     case RAFT_REQUEST_VOTE:
         if (m->request_vote.pre_vote)
             break;
-        states_term(s, from, m->request_vote.term, "a request for votes");
+        states_term(s, from, to, m->request_vote.term, "a request for votes");
         gives_vote(s, from, m->request_vote.term, from);
         break;
     case RAFT_REQUEST_VOTE_RESULT:
         if (r->pre_vote)
             break;
-        states_term(s, from, r->term, "an answer to a candidate");
+        states_term(s, from, to, r->term, "an answer to a candidate");
         if (r->vote_granted)
             gives_vote(s, from, r->term, to);
         break;
     case RAFT_APPEND_ENTRIES_RESULT:
-        states_term(s, from, m->append_entries_result.term,
+        states_term(s, from, to, m->append_entries_result.term,
                     "an answer to a leader");
         acknowledges(s, from, &m->append_entries_result);
         break;
     case RAFT_TIMEOUT_NOW:
-        states_term(s, from, m->timeout_now.term, "a handover");
+        states_term(s, from, to, m->timeout_now.term, "a handover");
         s->handed_to = to;
         s->handed_term = m->timeout_now.term;
         break;
@@ -141,13 +142,14 @@ static void see_raft(struct watch_shard *s, unsigned from, unsigned to,
     term = cursor_varint(&c);
     ASSERT(!c.failed);
     if (type == RAFT_APPEND_ENTRIES) {
-        states_term(s, from, term, "AppendEntries");
+        states_term(s, from, to, term, "AppendEntries");
         ledger_leads(&s->ledger, term, from);
         return;
     }
     rv = wire_decode(from, payload, &w);
     ASSERT(rv == 0);
     see_short(s, from, to, &w.m);
+    hostrule__message(s, from, to, &w.m);
 }
 
 /* ---- frames ---- */
@@ -164,7 +166,8 @@ static struct watch_shard *speaker(struct watch *t, uint64_t group,
     return s->view[from].group != NULL && s->view[from].looked ? s : NULL;
 }
 
-static void see_read_ack(struct watch *t, unsigned from, struct slice payload)
+static void see_read_ack(struct watch *t, unsigned from, unsigned to,
+                         struct slice payload)
 {
     struct cursor c = cursor_make(payload);
 
@@ -175,9 +178,9 @@ static void see_read_ack(struct watch *t, unsigned from, struct slice payload)
         uint64_t term = cursor_varint(&c);
         struct watch_shard *s = c.failed ? NULL : speaker(t, group, from);
 
-        if (s == NULL || term == 0)
+        if (s == NULL)
             continue;
-        states_term(s, from, term, "an answer to a read round");
+        states_term(s, from, to, term, "an answer to a read round");
         watch__verdict(t, (unsigned)group);
     }
 }
@@ -191,7 +194,7 @@ static void see_frame(struct watch *t, const struct watch_stream *st,
     struct watch_shard *s;
 
     if (st->head[9] == FRAME_READ_ACK && st->skip == 0)
-        see_read_ack(t, from, payload);
+        see_read_ack(t, from, to, payload);
     if (st->head[9] != FRAME_RAFT)
         return;
     s = speaker(t, group, from);

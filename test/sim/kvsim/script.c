@@ -205,6 +205,15 @@ static void changes(struct faults *f, uint32_t shard, unsigned leader,
     aim_change(f, shard, leader);
 }
 
+/* ---- reads ---- */
+
+static void late_word(struct faults *f, uint32_t shard, unsigned leader,
+                      uint64_t round)
+{
+    (void)round;
+    aim_late_word(f, shard, leader);
+}
+
 /* ---- choosing ---- */
 
 static const struct {
@@ -224,6 +233,7 @@ static const struct {
     { clocks, BIT(clock_back) | BIT(clock_jump), 3000 },
     { rotation, BIT(power) | BIT(retired), 4000 },
     { changes, BIT(change), 2000 },
+    { late_word, BIT(latency) | BIT(transfer), 700 },
 };
 #define SCRIPTS (sizeof scripts / sizeof *scripts)
 

@@ -23,7 +23,8 @@
  *       others, or to itself, which is what it counts and applies by) are in its log,
  *       its term is not below one that it has stated, its vote not another.
  *
- * What leaves a node is checked in promise.c.
+ * What leaves a node is checked in promise.c, what only our host rules promise in
+ * hostrule.c.
  *
  * Pointers to groups and state machines are taken when a node has started, and used
  * while its struct node lives: the world clears host.node when that is freed. */
@@ -120,6 +121,8 @@ static void note_entry(struct watch_shard *s, unsigned node, uint64_t index)
         fact.has_crc = true;
     }
     ledger_entry(&s->ledger, node, &fact);
+    if (e->type == RAFT_CHANGE)
+        hostrule__change(s, node, index);
 }
 
 /* Entries above `same` are gone from the log of a living process. */
@@ -412,6 +415,7 @@ void watch__look(struct watch_shard *s, unsigned node)
     look_at_role(s, node);
     look_at_commit(s, node);
     look_at_applied(s, node);
+    hostrule__look(s, node);
 }
 
 /* Is there anything new?  Few loads, because nearly every event asks. */

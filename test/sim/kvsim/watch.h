@@ -1,5 +1,5 @@
-/* What the watch knows; shared by its files (watch.c, promise.c, audit.c, replay.c)
- * and their tests. */
+/* What the watch knows; shared by its files (watch.c, promise.c, hostrule.c, audit.c,
+ * replay.c) and their tests. */
 #ifndef KV_KVSIM_WATCH_H
 #define KV_KVSIM_WATCH_H
 
@@ -34,6 +34,14 @@ struct watch_digest {
     uint8_t node;             /* who had it first; 0: nobody was looked at there */
 };
 
+/* Refusals of one follower to one leader, each of the entry before the last. */
+struct watch_refusals {
+    uint64_t term, index;
+    unsigned n;
+};
+
+#define WATCH_NODES (PLAN_NODES_MAX + 1u)
+
 /* One shard: what all its replicas must agree on. */
 struct watch_shard {
     struct ledger ledger;
@@ -42,6 +50,9 @@ struct watch_shard {
     uint64_t cap_digests;
     unsigned handed_to;       /* was told to time out now, ... */
     uint64_t handed_term;     /* ... in this term; 0: nobody */
+    uint64_t begun_term;      /* highest that any replica was in */
+    uint64_t said_to[WATCH_NODES][WATCH_NODES]; /* highest term, from and to */
+    struct watch_refusals refusals[WATCH_NODES][WATCH_NODES]; /* likewise */
 };
 
 /* A frame that leaves in pieces. */
@@ -83,6 +94,18 @@ void promise__close(struct watch *t);
 /* Bytes that node from hands to the network for node to. */
 void promise__sent(void *ctx, uint64_t stream, unsigned from, unsigned to, struct slice bytes,
                    bool delivered);
+
+/* ---- hostrule.c: what the host rules promise ---- */
+
+/* After the rest of a look. */
+void hostrule__look(struct watch_shard *s, unsigned node);
+/* The log of the node has a configuration there that it had not. */
+void hostrule__change(struct watch_shard *s, unsigned node, uint64_t index);
+/* A term that leaves node from for node to. */
+void hostrule__stated(struct watch_shard *s, unsigned from, unsigned to, uint64_t term,
+                  const char *how);
+void hostrule__message(struct watch_shard *s, unsigned from, unsigned to,
+                   const struct raft_message *m);
 
 /* ---- replay.c: the committed entries, executed once more ---- */
 

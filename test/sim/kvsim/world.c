@@ -149,6 +149,9 @@ static void configure(const struct world *w, unsigned node, struct config *c)
     c->wal_segment_bytes = p->segment_bytes;
     c->tail_bytes = p->tail_bytes;
     c->stop_ms = WORLD_STOP_MS;
+    c->ae_bytes = p->append_bytes;
+    c->deadline_ms = p->deadline_ms;
+    c->batches_inflight = p->batches;
 }
 
 static void on_fatal(void *ctx, const char *why)
