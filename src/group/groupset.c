@@ -304,8 +304,8 @@ static void post_work(struct groupset *gs)
 
         if (!g->started)
             group__start(g);
-        else
-            step__post(g);
+        if (g->started)
+            step__post(g); /* a sole voter leads from its start on */
     }
 }
 

@@ -302,6 +302,22 @@ TEST(group, a_restart_reads_back_what_the_log_did_not_keep)
     lab_free(lab);
 }
 
+TEST(group, a_sole_node_whose_configuration_was_read_back_serves)
+{
+    struct lab *lab = lab_new(1, 1);
+
+    lab_start(lab, 1);
+    lab_run(lab, 1000);
+    CHECK(group_ready(lab->node[1].g[0]));
+    lab_crash(lab, 1);
+    lab->node[1].wal.keep_max = 8; /* the barrier is kept, and that is all */
+    lab_start(lab, 1);
+    CHECK(!lab->node[1].g[0]->started);
+    lab_run(lab, 1000);
+    CHECK(group_ready(lab->node[1].g[0]));
+    lab_free(lab);
+}
+
 TEST(group, an_entry_that_cannot_be_read_back_fails_the_log)
 {
     uint64_t leader;
