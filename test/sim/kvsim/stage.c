@@ -125,6 +125,7 @@ struct stage *stage_new(void)
         stage_append(st, i, 1, "conf");
         stage_starts(st, i);
     }
+    st->s->begun_term = UINT64_MAX; /* here, terms need no candidate */
     return st;
 }
 
