@@ -108,12 +108,16 @@ static void on_result(struct rpeer *p, const struct forward_res *r)
     present = q->state == RQ_REMOTE && q->dest == p->id && q->gen == r->gen;
     if (route__is_final(q, &r->res)) {
         /* True whichever attempt it came from: all have the same stamp.  But
-         * BUSY speaks for its own attempt only. */
+         * BUSY speaks for its own attempt only, and the answer of an earlier
+         * attempt at a read may be older than that of a read before it. */
+        if (!present && !q->write && q->lane != NULL)
+            return;
         if (!present && r->res.type == OP_RES_ERR && r->res.num == OP_ERR_BUSY)
             return;
         if (present)
             route__confirmed(q->shard, p->id);
-        router__finish(q, &r->res);
+        if (!present || route__in_order(q, &r->res))
+            router__finish(q, &r->res);
     } else if (present) {
         route__refused(q, p->id, r->leader, (enum op_err)r->res.num);
     } else if (r->res.num == OP_ERR_NOT_LEADER && q->n_open > 0) {

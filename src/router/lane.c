@@ -9,7 +9,13 @@
  *   a write is held while reads before it are unfinished;
  *   nothing overtakes what is held.
  *
- * Reads run beside reads; writes follow each other into the log without waiting,
+ * Reads run beside reads, but answers come in order: of two GETs of one key the
+ * second must not be the older.  Sent together they are executed in order; when
+ * the first comes back (no leader, link lost) and is sent again, an answer to the
+ * second may be from before that.  So the answer of a read counts only when no read
+ * before it is open and none came back since it was sent; else it is sent again.
+ *
+ * Writes follow each other into the log without waiting,
  * because the shard's queue keeps their order.  A stream that never has more than
  * one request under way, which is most of them, never waits.
  *
@@ -36,6 +42,7 @@ static struct lane *lane_make(struct rshard *s, uint64_t stream)
         l = MEM_NEW(struct lane);
     *l = (struct lane){ .stream = stream };
     list_init(&l->link);
+    list_init(&l->out);
     list_init(&l->held);
     map_put(&s->lanes, stream, l);
     return l;
@@ -50,14 +57,16 @@ static void lane_release(struct rshard *s, struct lane *l)
 }
 
 /* Whether q, the next of its lane, may go now; if so, it is counted. */
-static bool admit(struct lane *l, const struct rq *q)
+static bool admit(struct lane *l, struct rq *q)
 {
     if (q->write ? l->reads > 0 : l->writes > 0)
         return false;
-    if (q->write)
+    if (q->write) {
         l->writes++;
-    else
+    } else {
         l->reads++;
+        list_add_tail(&l->out, &q->in_lane);
+    }
     return true;
 }
 
@@ -99,6 +108,7 @@ void lane__leave(struct rq *q)
     struct lane *l = q->lane;
 
     q->lane = NULL;
+    list_del(&q->in_lane);
     if (q->state != RQ_HELD) {
         ASSERT(q->write ? l->writes > 0 : l->reads > 0);
         if (q->write)
@@ -109,4 +119,23 @@ void lane__leave(struct rq *q)
     lane_advance(l);
     if (l->reads + l->writes == 0)
         lane_release(s, l);
+}
+
+void lane__returns(struct rq *q)
+{
+    struct list *i;
+
+    ASSERT(!q->write);
+    if (q->lane == NULL)
+        return;
+    for (i = q->in_lane.next; i != &q->lane->out; i = i->next)
+        CONTAINER_OF(i, struct rq, in_lane)->overtaken = true;
+}
+
+bool lane__in_order(const struct rq *q)
+{
+    if (q->write || q->lane == NULL)
+        return true;
+    ASSERT(!list_empty(&q->lane->out));
+    return !q->overtaken && q->lane->out.next == &q->in_lane;
 }

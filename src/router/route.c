@@ -23,7 +23,7 @@
  *     generation (serve.c); of the local shard we wait until it has given
  *     back all it has (`settling`) before anything is sent elsewhere.
  *
- * Reads have no order among themselves and are sent again one by one.
+ * Reads are sent again one by one; lane.c sees to the order of their answers.
  *
  * Knowledge of the leader: the local replica's word (router_leader_changed), the hint
  * of a node that refused, or who last executed something.  Without a replica here
@@ -202,7 +202,16 @@ static void read_returns(struct rq *q)
     list_del(&q->out);
     q->state = RQ_UNSENT;
     list_add_tail(&s->reads_unsent, &q->link);
+    lane__returns(q);
     route__mark_dirty(s);
+}
+
+bool route__in_order(struct rq *q, const struct op_result *res)
+{
+    if (res->type == OP_RES_ERR || lane__in_order(q))
+        return true;
+    read_returns(q);
+    return false;
 }
 
 /* Take back the reads that are out: those at `dest`, or all but those. */
@@ -364,7 +373,8 @@ static void on_local(struct shard_req *sr, const struct op_result *res)
     if (route__is_final(q, res)) {
         if (s->leader == self)
             route__confirmed(s, self);
-        router__finish(q, res);
+        if (route__in_order(q, res))
+            router__finish(q, res);
     } else {
         route__refused(q, self, s->leader, (enum op_err)res->num);
     }
@@ -384,6 +394,7 @@ static void attempt(struct rq *q, uint64_t dest)
     list_add_tail(q->write ? &s->sent : &s->reads_sent, &q->link);
     q->gen = s->gen;
     q->dest = dest;
+    q->overtaken = false;
     if (q->n_open > 0)
         opbuf__mark_retry(q->op);
     s->rt->stats.retries += q->sent_before;

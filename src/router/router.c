@@ -202,6 +202,7 @@ void router_submit(struct router *rt, struct router_req *r, uint32_t shard,
     list_init(&q->link);
     list_init(&q->out);
     list_init(&q->by_deadline);
+    list_init(&q->in_lane);
     env_wake(rt->env);
     if (rt->stopped) {
         refuse(rt, q, OP_ERR_CLUSTERDOWN);

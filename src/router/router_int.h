@@ -39,6 +39,7 @@ struct lane {
     struct list link;     /* in rt->lanes while free */
     uint64_t stream;
     unsigned reads, writes; /* released and unfinished */
+    struct list out;      /* the reads of those, in order of submission */
     struct list held;     /* rq waiting for those, in order of submission */
 };
 
@@ -60,6 +61,8 @@ struct rq {
     struct list by_deadline; /* in rt->deadlines, unless FAILED */
     struct rshard *shard;
     struct lane *lane;       /* NULL: no stream */
+    struct list in_lane;     /* in lane->out: a released read */
+    bool overtaken;          /* a read before it in the lane came back since it was sent */
     struct opbuf *op;        /* owned; NULL when FAILED */
     uint64_t deadline_ms;
     uint64_t id;             /* of this request, in frames */
@@ -201,6 +204,10 @@ bool pool__give(struct pool *p, struct list *l);
 /* Enter q; false: it is held and will be released by lane__leave. */
 bool lane__enter(struct rq *q, uint64_t stream);
 void lane__leave(struct rq *q);
+/* q, a read, has to be sent again: so have those behind it. */
+void lane__returns(struct rq *q);
+/* May a result of the present attempt of q be taken? */
+bool lane__in_order(const struct rq *q);
 
 /* route.c */
 void route__init(struct router *rt, struct rshard *s, uint32_t id);
@@ -229,6 +236,9 @@ uint64_t route__low(const struct rshard *s);
 void route__check(const struct rshard *s);
 /* The caller got an answer of the state machine or shard for q's attempt. */
 bool route__is_final(const struct rq *q, const struct op_result *res);
+/* The same for a result of the present attempt; false: q is sent again, because its
+ * result would be older than that of a read before it. */
+bool route__in_order(struct rq *q, const struct op_result *res);
 
 /* forward_out.c */
 void forward__flush(struct rpeer *p);

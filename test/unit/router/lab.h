@@ -120,8 +120,9 @@ struct shard *shard_double(struct lab *l, unsigned node, uint32_t shard);
 void shard_double_execute(struct shard *s, unsigned n);
 /* Execute the first n, but lose their answers: they stay where they are. */
 void shard_double_execute_silently(struct shard *s, unsigned n);
-/* Answer everything waiting here with err. */
+/* Answer everything, or the first n, waiting here with err. */
 void shard_double_reject(struct shard *s, enum op_err err);
+void shard_double_reject_first(struct shard *s, unsigned n, enum op_err err);
 /* The i-th request waiting here, decoded; argv is the caller's. */
 void shard_double_peek(struct shard *s, unsigned i, struct op *ret, struct slice argv[4]);
 

@@ -130,20 +130,30 @@ void shard_double_execute_silently(struct shard *s, unsigned n)
     }
 }
 
-void shard_double_reject(struct shard *s, enum op_err err)
+void shard_double_reject_first(struct shard *s, unsigned n, enum op_err err)
 {
     struct op_result res = op_result_err(err);
     struct list todo;
 
     list_init(&todo);
-    list_splice(&todo, &s->queue);
+    for (unsigned i = 0; i < n && !list_empty(&s->queue); i++) {
+        struct list *l = s->queue.next;
+
+        list_del(l);
+        list_add_tail(&todo, l);
+        s->n--;
+    }
     while (!list_empty(&todo)) {
         struct shard_req *r = LIST_FIRST(&todo, struct shard_req, link);
 
         list_del(&r->link);
-        s->n--;
         r->cb(r, &res);
     }
+}
+
+void shard_double_reject(struct shard *s, enum op_err err)
+{
+    shard_double_reject_first(s, s->n, err);
 }
 
 void shard_double_peek(struct shard *s, unsigned i, struct op *ret,

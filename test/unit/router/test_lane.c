@@ -142,3 +142,63 @@ TEST(lane, held_requests_have_a_deadline_too)
     CHECK_EQ(s->n, 0);
     lab_close(&lab);
 }
+
+TEST(lane, an_answer_from_before_that_of_an_earlier_read_does_not_count)
+{
+    struct shard *s = closed_shard();
+    struct lab_req r1 = { .r = { .stream = 5 } };
+    struct lab_req r2 = { .r = { .stream = 5 } };
+    struct lab_req w = { .r = { .stream = 6 } };
+
+    lab_submit_read(&lab, 0, &r1, 0);
+    lab_submit_read(&lab, 0, &r2, 0);
+    lab_run(&lab);
+    CHECK_EQ(s->n, 2);
+    shard_double_reject_first(s, 1, OP_ERR_NOT_LEADER);
+    shard_double_execute(s, 1); /* r2, which sees nothing yet */
+    CHECK_EQ(r2.answers, 0);
+    lab_submit_write(&lab, 0, &w, 0, 1);
+    lab_advance(&lab, 100);
+    CHECK_EQ(s->n, 3);
+    s->open = true;
+    lab_run(&lab);
+    CHECK_EQ(w.answers, 1);
+    CHECK_EQ(r1.num, 1);
+    CHECK_EQ(r2.num, 1);
+    CHECK_EQ(r1.answers + r2.answers, 2);
+    CHECK(router_idle(lab.rt[0]));
+    lab_close(&lab);
+}
+
+TEST(lane, answers_of_an_earlier_attempt_at_a_read_do_not_count)
+{
+    struct shard *there;
+    struct shard *here;
+    struct lab_req r1 = { .r = { .stream = 5 } };
+    struct lab_req r2 = { .r = { .stream = 5 } };
+
+    lab_init(&lab, 3);
+    lab_lead(&lab, 0, 1, LAB_ALL);
+    there = shard_double(&lab, 1, 0);
+    there->open = false;
+    here = shard_double(&lab, 0, 0);
+    here->open = false;
+    lab_submit_read(&lab, 0, &r1, 0);
+    lab_submit_read(&lab, 0, &r2, 0);
+    lab_run(&lab);
+    CHECK_EQ(there->n, 2);
+    lab.hold_net = true;
+    shard_double_execute(there, 2);
+    lab_turn(&lab);
+    lab_lead(&lab, 0, 0, LAB_ALL); /* while the answers are under way */
+    lab_run(&lab);
+    CHECK_EQ(here->n, 2);
+    lab.hold_net = false;
+    lab_run(&lab);
+    CHECK_EQ(r1.answers + r2.answers, 0); /* of an earlier attempt */
+    here->open = true;
+    lab_run(&lab);
+    CHECK_EQ(r1.answers + r2.answers, 2);
+    CHECK(router_idle(lab.rt[0]));
+    lab_close(&lab);
+}
