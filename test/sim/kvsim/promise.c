@@ -46,7 +46,7 @@ void promise__close(struct watch *t)
 /* ---- messages ---- */
 
 /* P1. */
-static void states_term(struct watch_shard *s, unsigned from, unsigned to,
+static void claims_term(struct watch_shard *s, unsigned from, unsigned to,
                         uint64_t term, const char *how)
 {
     struct view *v = &s->view[from];
@@ -56,6 +56,15 @@ static void states_term(struct watch_shard *s, unsigned from, unsigned to,
         ledger_violate(&s->ledger, "node %u states term %" PRIu64 " in %s, and "
                        "has only term %" PRIu64 " durable", from, term, how,
                        v->group->durable_term);
+}
+
+/* And it must still be so after a crash (V7). */
+static void states_term(struct watch_shard *s, unsigned from, unsigned to,
+                        uint64_t term, const char *how)
+{
+    struct view *v = &s->view[from];
+
+    claims_term(s, from, to, term, how);
     if (term > v->said_term)
         v->said_term = term;
 }
@@ -180,7 +189,9 @@ static void see_read_ack(struct watch *t, unsigned from, unsigned to,
 
         if (s == NULL)
             continue;
-        states_term(s, from, to, term, "an answer to a read round");
+        /* No promise: with many terms on their way to a slow disk the group states
+         * one of them early, which confirms no read of an older leader. */
+        claims_term(s, from, to, term, "an answer to a read round");
         watch__verdict(t, (unsigned)group);
     }
 }
