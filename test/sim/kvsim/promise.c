@@ -46,12 +46,11 @@ void promise__close(struct watch *t)
 /* ---- messages ---- */
 
 /* P1. */
-static void claims_term(struct watch_shard *s, unsigned from, unsigned to,
-                        uint64_t term, const char *how)
+static void claims_term(struct watch_shard *s, unsigned from, uint64_t term,
+                        const char *how)
 {
     struct view *v = &s->view[from];
 
-    hostrule__stated(s, from, to, term, how);
     if (v->group->durable_term < term)
         ledger_violate(&s->ledger, "node %u states term %" PRIu64 " in %s, and "
                        "has only term %" PRIu64 " durable", from, term, how,
@@ -64,7 +63,8 @@ static void states_term(struct watch_shard *s, unsigned from, unsigned to,
 {
     struct view *v = &s->view[from];
 
-    claims_term(s, from, to, term, how);
+    claims_term(s, from, term, how);
+    hostrule__stated(s, from, to, term, how);
     if (term > v->said_term)
         v->said_term = term;
 }
@@ -175,8 +175,7 @@ static struct watch_shard *speaker(struct watch *t, uint64_t group,
     return s->view[from].group != NULL && s->view[from].looked ? s : NULL;
 }
 
-static void see_read_ack(struct watch *t, unsigned from, unsigned to,
-                         struct slice payload)
+static void see_read_ack(struct watch *t, unsigned from, struct slice payload)
 {
     struct cursor c = cursor_make(payload);
 
@@ -191,7 +190,7 @@ static void see_read_ack(struct watch *t, unsigned from, unsigned to,
             continue;
         /* No promise: with many terms on their way to a slow disk the group states
          * one of them early, which confirms no read of an older leader. */
-        claims_term(s, from, to, term, "an answer to a read round");
+        claims_term(s, from, term, "an answer to a read round");
         watch__verdict(t, (unsigned)group);
     }
 }
@@ -205,7 +204,7 @@ static void see_frame(struct watch *t, const struct watch_stream *st,
     struct watch_shard *s;
 
     if (st->head[9] == FRAME_READ_ACK && st->skip == 0)
-        see_read_ack(t, from, to, payload);
+        see_read_ack(t, from, payload);
     if (st->head[9] != FRAME_RAFT)
         return;
     s = speaker(t, group, from);
