@@ -260,6 +260,8 @@ static const struct {
     { aim_change, BIT(change) },
     { aim_change, BIT(change) },
     { aim_late_word, BIT(latency) | BIT(transfer) },
+    { aim_sole_voter, BIT(change) | BIT(power) },
+    { aim_lull, BIT(duplicate) | BIT(reset) | BIT(pause) },
 };
 #define AIMS (sizeof aims / sizeof *aims)
 

@@ -11,7 +11,9 @@
  *       refused pre-votes (S5) or in answers to read rounds: frames leave in the order
  *       in which they were made, and terms only grow.
  *   H5  A follower does not make its leader step back one entry a round trip (S12):
- *       refusals whose indexes fall by one, REFUSALS_MAX times in a row. */
+ *       refusals whose indexes fall by one, REFUSALS_MAX times in a row.
+ *   H6  The configuration in use is the last one of the log, whatever was cut off
+ *       behind it (S2, S14). */
 #include "kvsim/watch.h"
 
 #include <inttypes.h>
@@ -103,6 +105,38 @@ void hostrule__change(struct watch_shard *s, unsigned node, uint64_t index)
     if (before > 0)
         raft_configuration_close(&was);
     raft_configuration_close(&now);
+}
+
+/* ---- H6 ---- */
+
+static bool same_configuration(const struct raft_configuration *a,
+                               const struct raft_configuration *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (unsigned i = 0; i < a->n; i++) {
+        if (a->servers[i].id != b->servers[i].id ||
+            a->servers[i].role != b->servers[i].role)
+            return false;
+    }
+    return true;
+}
+
+void hostrule__configuration(struct watch_shard *s, unsigned node)
+{
+    const struct view *v = &s->view[node];
+    struct raft_configuration last;
+    uint64_t index = v->last;
+
+    while (index > 0 && !configuration_at(v, index, &last))
+        index--;
+    if (index == 0)
+        return;
+    if (!same_configuration(&last, &v->group->r.configuration))
+        ledger_violate(&s->ledger, "node %u uses another configuration than "
+                       "the last one in its log, entry %" PRIu64
+                       " of term %" PRIu64, node, index, v->terms[index]);
+    raft_configuration_close(&last);
 }
 
 /* ---- H4, H5 ---- */

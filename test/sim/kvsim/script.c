@@ -214,6 +214,24 @@ static void late_word(struct faults *f, uint32_t shard, unsigned leader,
     aim_late_word(f, shard, leader);
 }
 
+/* ---- several accidents ---- */
+
+static void sole_voter(struct faults *f, uint32_t shard, unsigned leader,
+                       uint64_t round)
+{
+    if (round % 3 == 2) /* and back: stand-bys become voters */
+        aim_change(f, shard, leader);
+    else
+        aim_sole_voter(f, shard, leader);
+}
+
+static void lull(struct faults *f, uint32_t shard, unsigned leader,
+                 uint64_t round)
+{
+    (void)round;
+    aim_lull(f, shard, leader);
+}
+
 /* ---- choosing ---- */
 
 static const struct {
@@ -234,6 +252,8 @@ static const struct {
     { rotation, BIT(power) | BIT(retired), 4000 },
     { changes, BIT(change), 2000 },
     { late_word, BIT(latency) | BIT(transfer), 700 },
+    { sole_voter, BIT(change) | BIT(power), 2000 },
+    { lull, BIT(duplicate) | BIT(reset) | BIT(pause), 2000 },
 };
 #define SCRIPTS (sizeof scripts / sizeof *scripts)
 

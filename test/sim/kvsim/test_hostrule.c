@@ -92,6 +92,7 @@ static void append_change(struct stage *st, uint64_t term, int role)
     blob = blob_copy(slice_make(b.base, b.len));
     raft_free(b.base);
     raft_configuration_close(&conf);
+    g->r.configuration.servers[2].role = role;
     log__append(&g->log, (struct gent){ .term = term,
                                         .blob = blob,
                                         .len = blob->len,
@@ -110,6 +111,22 @@ TEST(hostrule, a_promotion_of_who_lacks_entries_is_seen)
     append_change(st, 2, RAFT_VOTER);
     watch__look(st->s, 1);
     stage_said(st, "makes node 3 a voter, which has only 1 entries durable");
+    stage_free(st);
+}
+
+TEST(hostrule, a_configuration_in_use_that_is_not_the_last_of_the_log_is_seen)
+{
+    struct stage *st = stage_new();
+
+    stage_term(st, 1, 2, RAFT_LEADER);
+    append_change(st, 2, RAFT_STANDBY);
+    watch__look(st->s, 1);
+    stage_fine(st);
+    append_change(st, 2, RAFT_STANDBY);
+    st->node[1].g.r.configuration.servers[2].role = RAFT_VOTER;
+    watch__look(st->s, 1);
+    stage_said(st, "node 1 uses another configuration than the last one in "
+                   "its log, entry 3");
     stage_free(st);
 }
 

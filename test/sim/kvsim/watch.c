@@ -163,14 +163,18 @@ static void copy_log(struct watch_shard *s, unsigned node, uint64_t same)
     struct view *v = &s->view[node];
     const struct glog *log = &v->group->log;
     uint64_t last = log__last(log);
+    bool changed = same < v->last;
 
     view_reserve(v, last);
     for (uint64_t i = same + 1; i <= last; i++) {
         v->terms[i] = log__term(log, i);
         note_entry(s, node, i);
+        changed = changed || log__at(log, i)->type == RAFT_CHANGE;
     }
     v->last = last;
     v->last_term = v->terms[last];
+    if (changed)
+        hostrule__configuration(s, node);
 }
 
 static void look_at_log(struct watch_shard *s, unsigned node)

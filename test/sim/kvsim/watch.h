@@ -101,6 +101,8 @@ void promise__sent(void *ctx, uint64_t stream, unsigned from, unsigned to, struc
 void hostrule__look(struct watch_shard *s, unsigned node);
 /* The log of the node has a configuration there that it had not. */
 void hostrule__change(struct watch_shard *s, unsigned node, uint64_t index);
+/* Something was cut off the log, or a configuration came. */
+void hostrule__configuration(struct watch_shard *s, unsigned node);
 /* A term that leaves node from for node to. */
 void hostrule__stated(struct watch_shard *s, unsigned from, unsigned to, uint64_t term,
                   const char *how);

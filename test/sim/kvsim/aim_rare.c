@@ -1,0 +1,112 @@
+/* Aims at what needs several accidents in a row.
+ *
+ * One voter left.  A leader demotes the others one by one; its entries still go to
+ * them while its own disk writes.  Then it loses power before that is done: it has
+ * to come back in a later term than the one in which they know more than it does
+ * (rule S1), and the demotion itself must not be known to them before it is durable
+ * (rule S15).
+ *
+ * A lull.  Clients fall silent, so that nothing new covers up what old messages do: a
+ * follower that missed entries refuses, catches up, is silent for a while; then its
+ * refusal comes a second time (rule S4). */
+#include "kvsim/fault.h"
+
+#define LOOK_US 100u
+#define STEPS_MAX 60u
+#define CLIENT_HOSTS                                                           \
+    (((UINT64_C(1) << WORLD_CLIENT_HOSTS) - 1) << WORLD_CLIENT_HOST)
+
+/* ---- one voter left ---- */
+
+static bool has_unsynced(struct faults *f, const struct act *a)
+{
+    struct sim_disk_stats stats;
+
+    sim_disk_stats(f->sim, a->node, &stats);
+    return stats.unsynced > 0;
+}
+
+static void lose_power(struct faults *f, const struct act *a)
+{
+    if (sim_node_up(f->sim, a->node))
+        fault_crash(f, a->node, true, SIM_KEEP_NONE,
+                    fault_spread(f, 10 * MS, SECOND));
+}
+
+/* A voter that is not the leader; 0: there is none. */
+static unsigned other_voter(struct faults *f, uint32_t shard, unsigned leader)
+{
+    struct group_server s[PLAN_NODES_MAX];
+    unsigned n = group_members(world_group(f->w, leader, shard), s,
+                               PLAN_NODES_MAX);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (s[i].role == GROUP_VOTER && s[i].id != leader)
+            return (unsigned)s[i].id;
+    }
+    return 0;
+}
+
+static void demote(struct faults *f, const struct act *a)
+{
+    unsigned leader = fault_leader(f, a->shard), who;
+    struct act *next;
+
+    if (leader == 0 || a->n == 0)
+        return;
+    who = other_voter(f, a->shard, leader);
+    if (who == 0) {
+        next = fault_when(f, has_unsynced, lose_power, LOOK_US, 2 * SECOND);
+        next->node = leader;
+        return;
+    }
+    if (fault_change(f, a->shard, who, GROUP_STANDBY) &&
+        other_voter(f, a->shard, leader) == 0 && fault_chance(f, 40)) {
+        fault_after(f, fault_below(f, 2 * MS), lose_power)->node = leader;
+        return;
+    }
+    next = fault_after(f, fault_spread(f, MS, 50 * MS), demote);
+    next->shard = a->shard;
+    next->n = a->n - 1;
+}
+
+void aim_sole_voter(struct faults *f, uint32_t shard, unsigned leader)
+{
+    struct act *a = fault_after(f, 0, demote);
+
+    (void)leader;
+    a->shard = shard;
+    a->n = STEPS_MAX;
+}
+
+/* ---- a lull ---- */
+
+static void fall_silent(struct faults *f, const struct act *a)
+{
+    if (!sim_node_up(f->sim, a->node))
+        return;
+    fault_pause(f, a->node, (3 + fault_below(f, 4)) *
+                                (uint64_t)f->p->heartbeat_ms * MS);
+}
+
+void aim_lull(struct faults *f, uint32_t shard, unsigned leader)
+{
+    uint64_t us = fault_elections(f, 4);
+    unsigned follower = fault_one(f, fault_replicas(f, shard) &
+                                         ~NODE_BIT(leader));
+    struct sim_mangle m = {
+        .duplicate_ppm = 700000,
+        .late_ppm = 20000,
+        .late_us = (uint32_t)(10 * (uint64_t)f->p->heartbeat_ms * MS),
+    };
+
+    if (follower == 0)
+        return;
+    /* It misses something, and the last of it; then nothing new comes. */
+    fault_cut(f, NODE_BIT(leader), NODE_BIT(follower), us / 16);
+    fault_reset(f, leader, follower);
+    fault_cut(f, CLIENT_HOSTS, fault_all(f), us);
+    fault_mangle(f, follower, leader, m, us);
+    for (unsigned i = 1; i <= 3; i++)
+        fault_after(f, us / 16 + i * us / 8, fall_silent)->node = follower;
+}
