@@ -68,7 +68,7 @@ static bool end(struct faults *f, unsigned node, bool power,
     if (!sim_node_up(f->sim, node))
         return false;
     note_crash(f, node);
-    if (f->w->host[node].node != NULL) {
+    if (f->w->host[node].node != NULL && !f->w->host[node].stopping) {
         wal_get_stats(f->w->host[node].node->wal, &stats);
         cover_counts[COVER_segment_recycled] += stats.recycled;
     }
