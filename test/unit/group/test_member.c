@@ -370,6 +370,38 @@ TEST(member, a_read_at_a_stand_by_is_sent_elsewhere)
     lab_free(lab);
 }
 
+TEST(member, changes_among_evicted_entries_reach_who_was_away)
+{
+    uint64_t leader, away, other;
+    struct lab *lab = lab_new(5, 1);
+    struct groupset_stats st;
+
+    lab->cfg.tail_bytes_max = 16 << 10;
+    lab->cfg.ae_bytes_max = 8 << 10;
+    for (uint64_t id = 1; id <= 5; id++)
+        lab_start(lab, id);
+    leader = lab_elect(lab, 0, 10000);
+    lab_run(lab, 200);
+    away = leader % 5 + 1;
+    other = away % 5 + 1;
+    lab_isolate(lab, away);
+    for (uint64_t v = 1; v <= 300; v++) {
+        if (v % 3 == 0) /* stays in memory when its neighbours are evicted */
+            CHECK_EQ(change(lab, leader, other,
+                            v % 2 == 0 ? GROUP_VOTER : GROUP_STANDBY), 0);
+        lab_run(lab, 5);
+        CHECK_EQ(lab_propose(lab, leader, 0, v, 2000), 0);
+        lab_run(lab, 5);
+    }
+    lab_heal(lab);
+    lab_run(lab, 5000);
+    CHECK_EQ(lab->node[away].fsm[0].n, 300);
+    groupset_get_stats(lab->node[leader].gs, &st);
+    CHECK(st.entries_read > 0);
+    lab_check_agreement(lab, 0);
+    lab_free(lab);
+}
+
 /* ---- crashes and rollback ---- */
 
 TEST(member, changes_survive_a_restart)
