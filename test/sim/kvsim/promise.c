@@ -175,7 +175,8 @@ static struct watch_shard *speaker(struct watch *t, uint64_t group,
     return s->view[from].group != NULL && s->view[from].looked ? s : NULL;
 }
 
-static void see_read_ack(struct watch *t, unsigned from, struct slice payload)
+static void see_read_ack(struct watch *t, unsigned from, unsigned to,
+                         struct slice payload)
 {
     struct cursor c = cursor_make(payload);
 
@@ -191,6 +192,8 @@ static void see_read_ack(struct watch *t, unsigned from, struct slice payload)
         /* No promise: with many terms on their way to a slow disk the group states
          * one of them early, which confirms no read of an older leader. */
         claims_term(s, from, term, "an answer to a read round");
+        if (term < s->said_to[from][to])
+            hostrule__stated(s, from, to, term, "an answer to a read round");
         watch__verdict(t, (unsigned)group);
     }
 }
@@ -204,7 +207,7 @@ static void see_frame(struct watch *t, const struct watch_stream *st,
     struct watch_shard *s;
 
     if (st->head[9] == FRAME_READ_ACK && st->skip == 0)
-        see_read_ack(t, from, payload);
+        see_read_ack(t, from, to, payload);
     if (st->head[9] != FRAME_RAFT)
         return;
     s = speaker(t, group, from);
