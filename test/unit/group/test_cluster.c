@@ -282,6 +282,36 @@ TEST(group, a_follower_far_behind_gets_evicted_entries_from_the_log_on_disk)
     lab_free(lab);
 }
 
+/* A configuration stays in memory: what is read back has gaps. */
+TEST(group, a_follower_far_behind_gets_configurations_among_evicted_entries)
+{
+    uint64_t leader, behind;
+    struct lab *lab = lab_new(5, 1);
+
+    lab->cfg.tail_bytes_max = 64 << 10;
+    for (uint64_t id = 1; id <= 5; id++)
+        lab_start(lab, id);
+    leader = lab_elect(lab, 0, 10000);
+    behind = leader % 5 + 1;
+    lab_isolate(lab, behind);
+    for (uint64_t v = 1; v <= 1000; v++) {
+        CHECK_EQ(lab_propose(lab, leader, 0, v, 4000), 0);
+        lab_run(lab, 1);
+        if (v % 10 == 0) {
+            lab_run(lab, 50);
+            CHECK_EQ(group_change(lab->node[leader].g[0], behind % 5 + 1,
+                                  v % 20 == 0 ? GROUP_VOTER : GROUP_STANDBY),
+                     0);
+            lab_run(lab, 50);
+        }
+    }
+    lab_heal(lab);
+    lab_run(lab, 3000);
+    CHECK_EQ(lab->node[behind].fsm[0].n, 1000);
+    lab_check_agreement(lab, 0);
+    lab_free(lab);
+}
+
 TEST(group, a_restart_reads_back_what_the_log_did_not_keep)
 {
     uint64_t leader;
