@@ -36,10 +36,13 @@ clock_need() {
 
 # kvd starts with it, and is no static program.
 preload_works() {
-    if ! LD_PRELOAD=$1 LD_TRACE_LOADED_OBJECTS=1 "$KVD" 2> /dev/null | grep -q "${1##*/}"; then
-        echo "$1 cannot be preloaded into $KVD"
-        return 1
-    fi
+    local libraries
+    # Not by a pipe: the end of grep -q would be the failure of kvd.
+    libraries=$(LD_PRELOAD=$1 LD_TRACE_LOADED_OBJECTS=1 "$KVD" 2> /dev/null)
+    case $libraries in
+    *"${1##*/}"*) ;;
+    *) echo "$1 cannot be preloaded into $KVD"; return 1 ;;
+    esac
 }
 
 # The assignments for node I, in front of kvd; words without blanks.  A node with a rate

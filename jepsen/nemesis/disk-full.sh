@@ -10,7 +10,7 @@ disk_full_need() { disk_need; }
 disk_full_prepare() { disk_prepare "$1"; }
 # Segments are filled with zeros before they are used: with small ones the node soon asks
 # for space.
-disk_full_wrap() { echo "$JEPSEN/lib/with-flags" --wal-segment-bytes=256kb,--client-bulk-bytes=64kb; }
+disk_full_wrap() { echo "$JEPSEN/lib/with-flags" --wal-segment-bytes=64kb,--client-bulk-bytes=16kb; }
 disk_full_ballast() { echo "$(disk_dir "$DISK_FULL_NODE")/ballast"; }
 # How often its log speaks of want of space.
 disk_full_count() { grep -c -e ENOSPC -e 'no space left' "$(node_dir "$DISK_FULL_NODE")/kvd.log"; }
