@@ -60,18 +60,24 @@ static bool nobody_is_up(const struct faults *f)
     return true;
 }
 
-static bool end(struct faults *f, unsigned node, bool power,
-                enum sim_keep keep)
+/* Of a process that is about to end.  One that is closing has no log any more. */
+static void note_recycled(const struct node *n)
 {
     struct wal_stats stats;
 
+    if (n == NULL || n->stage >= NODE_CLOSING)
+        return;
+    wal_get_stats(n->wal, &stats);
+    cover_counts[COVER_segment_recycled] += stats.recycled;
+}
+
+static bool end(struct faults *f, unsigned node, bool power,
+                enum sim_keep keep)
+{
     if (!sim_node_up(f->sim, node))
         return false;
     note_crash(f, node);
-    if (f->w->host[node].node != NULL && !f->w->host[node].stopping) {
-        wal_get_stats(f->w->host[node].node->wal, &stats);
-        cover_counts[COVER_segment_recycled] += stats.recycled;
-    }
+    note_recycled(f->w->host[node].node);
     if (power)
         world_power_off(f->w, node, keep);
     else
@@ -298,8 +304,6 @@ bool fault_change(struct faults *f, uint32_t shard, unsigned node,
 
 void fault_node_heal(struct faults *f)
 {
-    struct wal_stats stats;
-
     for (unsigned i = 1; i <= f->p->nodes; i++) {
         disk_usual(f, i);
         sim_disk_stall(f->sim, i, 0);
@@ -307,9 +311,6 @@ void fault_node_heal(struct faults *f)
         for (int op = 0; op < SIM_DISK_OPS; op++)
             sim_disk_fail(f->sim, i, (enum sim_disk_op)op, 0, KV_EIO);
         sim_clock_drift(f->sim, i, 0);
-        if (f->w->host[i].node == NULL)
-            continue;
-        wal_get_stats(f->w->host[i].node->wal, &stats);
-        cover_counts[COVER_segment_recycled] += stats.recycled;
+        note_recycled(f->w->host[i].node);
     }
 }

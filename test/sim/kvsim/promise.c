@@ -77,7 +77,7 @@ static void gives_vote(struct watch_shard *s, unsigned from, uint64_t term,
     bool seen = v->vote_term == term && v->vote == to;
 
     ledger_vote(&s->ledger, term, from, to);
-    if (g->r.current_term == term &&
+    if (g->r.current_term == term && !v->closing &&
         (seen ? v->vote_lsn : g->meta_lsn) > wal_synced(g->gs->wal))
         ledger_violate(&s->ledger, "node %u votes for node %u in term %" PRIu64
                        " before its vote is durable", from, to, term);
@@ -167,12 +167,16 @@ static void see_raft(struct watch_shard *s, unsigned from, unsigned to,
 static struct watch_shard *speaker(struct watch *t, uint64_t group,
                                    unsigned from)
 {
-    struct watch_shard *s;
+    const struct node *n = t->w->host[from].node;
+    struct view *v;
 
     if (group >= t->n_shards)
         return NULL;
-    s = &t->shard[group];
-    return s->view[from].group != NULL && s->view[from].looked ? s : NULL;
+    v = &t->shard[group].view[from];
+    if (v->group == NULL || !v->looked)
+        return NULL;
+    v->closing = n != NULL && n->stage >= NODE_CLOSING;
+    return &t->shard[group];
 }
 
 static void see_read_ack(struct watch *t, unsigned from, unsigned to,

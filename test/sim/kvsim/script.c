@@ -164,7 +164,7 @@ static bool near_rotation(struct faults *f, const struct act *a)
     struct host *h = &f->w->host[a->node];
     uint64_t bytes = f->p->segment_bytes;
 
-    return h->node != NULL &&
+    return h->node != NULL && h->node->stage < NODE_CLOSING &&
            wal_end(h->node->wal) % bytes > bytes - bytes / 6;
 }
 

@@ -15,6 +15,7 @@ struct view {
     struct group *group;      /* borrowed; NULL: its node has no process */
     struct fsm *fsm;          /* borrowed, likewise */
     bool looked;              /* it was seen in this life of the process */
+    bool closing;             /* its node closes its log, or has: not to be asked */
     /* Of this life. */
     enum group_role role;
     uint64_t term, last_term; /* of its latest entry */
