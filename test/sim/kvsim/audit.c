@@ -96,3 +96,8 @@ void watch_audit(struct watch *t)
     if (t->w->verdict == VERDICT_OK)
         check_history(t);
 }
+
+size_t watch_undecided(const struct watch *t)
+{
+    return t->undecided;
+}

@@ -20,13 +20,14 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "kvsim/parts.h"
 
 #define JOBS_MAX 64u
 #define CPU_SECONDS_MAX 900u /* a run that takes longer does not end */
 
 struct result {
     enum verdict verdict;
-    uint64_t hash, events, sim_us, ops, recovered_us;
+    uint64_t hash, events, sim_us, ops, recovered_us, undecided;
     uint64_t cover[COVER_COUNT];
     char why[512];
 };
@@ -90,6 +91,7 @@ static void fill(const struct world *w, struct result *r)
         .sim_us = sim_now(w->sim),
         .ops = history_count(w->history),
         .recovered_us = w->recovered_us,
+        .undecided = watch_undecided(w->watch),
     };
     memcpy(r->cover, cover_counts, sizeof r->cover);
     if (n >= sizeof r->why)
@@ -146,7 +148,7 @@ struct fleet {
     unsigned running;
     uint64_t next;             /* seed */
     bool no_more;
-    uint64_t runs, failures, ops, sim_us, slowest_us;
+    uint64_t runs, failures, ops, sim_us, slowest_us, undecided;
     uint64_t cover[COVER_COUNT];
     int status;
 };
@@ -180,6 +182,7 @@ static void count(struct fleet *f, const struct result *r)
 {
     f->ops += r->ops;
     f->sim_us += r->sim_us;
+    f->undecided += r->undecided;
     if (r->recovered_us > f->slowest_us)
         f->slowest_us = r->recovered_us;
     for (unsigned i = 0; i < COVER_COUNT; i++)
@@ -249,10 +252,11 @@ static void summary(const struct fleet *f, double wall)
 {
     printf("%" PRIu64 " runs, %" PRIu64 " failures; %" PRIu64
            " simulated s, %" PRIu64 " operations, %.1f s of wall time (%.0f "
-           "runs/min); slowest to serve again: %" PRIu64 " ms\n",
+           "runs/min); slowest to serve again: %" PRIu64 " ms; %" PRIu64
+           " keys undecided\n",
            f->runs, f->failures, f->sim_us / 1000000, f->ops, wall,
            wall > 0 ? (double)f->runs * 60 / wall : 0,
-           f->slowest_us / 1000);
+           f->slowest_us / 1000, f->undecided);
 }
 
 int fleet_run(const struct order *o)

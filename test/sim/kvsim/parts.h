@@ -44,5 +44,7 @@ void watch_stopped(struct watch *t, unsigned node);
 bool watch_settled(struct watch *t);
 /* At the end: equal digests, state equals replay, then the oracle on w->history. */
 void watch_audit(struct watch *t);
+/* Keys of which the oracle could not tell within its budget, after the audit. */
+size_t watch_undecided(const struct watch *t);
 
 #endif
