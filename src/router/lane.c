@@ -13,7 +13,8 @@
  * second must not be the older.  Sent together they are executed in order; when
  * the first comes back (no leader, link lost) and is sent again, an answer to the
  * second may be from before that.  So the answer of a read counts only when no read
- * before it is open and none came back since it was sent; else it is sent again.
+ * before it is open and none came back since it was sent; else it is sent again, once
+ * it is the oldest.
  *
  * Writes follow each other into the log without waiting,
  * because the shard's queue keeps their order.  A stream that never has more than
@@ -101,6 +102,18 @@ static void lane_advance(struct lane *l)
     lane_check(l);
 }
 
+/* Send again the oldest reads, if they were answered too early. */
+static void lane_ask_again(struct lane *l)
+{
+    for (struct list *i = l->out.next; i != &l->out; i = i->next) {
+        struct rq *q = CONTAINER_OF(i, struct rq, in_lane);
+
+        if (q->state != RQ_EARLY)
+            break;
+        route__enqueue(q);
+    }
+}
+
 /* q is in no list any more; if it was held, its state still says so. */
 void lane__leave(struct rq *q)
 {
@@ -116,6 +129,7 @@ void lane__leave(struct rq *q)
         else
             l->reads--;
     }
+    lane_ask_again(l);
     lane_advance(l);
     if (l->reads + l->writes == 0)
         lane_release(s, l);
@@ -132,10 +146,16 @@ void lane__returns(struct rq *q)
         CONTAINER_OF(i, struct rq, in_lane)->overtaken = true;
 }
 
+bool lane__is_first(const struct rq *q)
+{
+    ASSERT(!q->write);
+    return q->lane == NULL || q->lane->out.next == &q->in_lane;
+}
+
 bool lane__in_order(const struct rq *q)
 {
     if (q->write || q->lane == NULL)
         return true;
     ASSERT(!list_empty(&q->lane->out));
-    return !q->overtaken && q->lane->out.next == &q->in_lane;
+    return !q->overtaken && lane__is_first(q);
 }

@@ -11,6 +11,9 @@
  *                       |      |                 |      |
  *                       +------+--- bump --------+------+
  *
+ * A read that is answered before an older one of its lane waits, EARLY, until that one
+ * is done, and is UNSENT again.
+ *
  * Writes are kept in the order of their sequences in two lists: `sent`, then
  * `unsent`.  All of sent goes to one node, dest, and carries the shard's present
  * generation, gen.  If one of them comes back (not the leader, outcome unknown,
@@ -210,7 +213,16 @@ bool route__in_order(struct rq *q, const struct op_result *res)
 {
     if (res->type == OP_RES_ERR || lane__in_order(q))
         return true;
-    read_returns(q);
+    if (lane__is_first(q)) {
+        read_returns(q);
+        return false;
+    }
+    /* To be asked again now, it could be answered now, in a circle for as long as
+     * the one before it is out. */
+    list_del(&q->link);
+    list_del(&q->out);
+    q->state = RQ_EARLY;
+    lane__returns(q);
     return false;
 }
 

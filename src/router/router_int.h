@@ -51,7 +51,8 @@ enum rq_state {
     RQ_LOCAL,      /* with this node's shard; in sent or reads_sent */
     RQ_QUEUED,     /* to be put into a frame at the flush; in sent or reads_sent */
     RQ_REMOTE,     /* in a frame that was handed to the link; in sent or reads_sent */
-    RQ_RETURNED    /* a write that came back; in sent until all of sent has */
+    RQ_RETURNED,   /* a write that came back; in sent until all of sent has */
+    RQ_EARLY       /* a read answered before one before it; in no list but lane->out */
 };
 
 /* The router's part of a request: struct router_req.impl. */
@@ -206,6 +207,8 @@ bool lane__enter(struct rq *q, uint64_t stream);
 void lane__leave(struct rq *q);
 /* q, a read, has to be sent again: so have those behind it. */
 void lane__returns(struct rq *q);
+/* Is no read before q, a read, open in its lane? */
+bool lane__is_first(const struct rq *q);
 /* May a result of the present attempt of q be taken? */
 bool lane__in_order(const struct rq *q);
 

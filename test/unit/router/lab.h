@@ -118,6 +118,7 @@ void shard_double_init(struct lab *l);
 struct shard *shard_double(struct lab *l, unsigned node, uint32_t shard);
 /* Execute the first n requests waiting here. */
 void shard_double_execute(struct shard *s, unsigned n);
+void shard_double_execute_last(struct shard *s);
 /* Execute the first n, but lose their answers: they stay where they are. */
 void shard_double_execute_silently(struct shard *s, unsigned n);
 /* Answer everything, or the first n, waiting here with err. */

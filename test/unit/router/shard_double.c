@@ -122,6 +122,17 @@ void shard_double_execute(struct shard *s, unsigned n)
     }
 }
 
+void shard_double_execute_last(struct shard *s)
+{
+    struct shard_req *r = CONTAINER_OF(s->queue.prev, struct shard_req, link);
+    struct op_result res = execute(s, r);
+
+    CHECK(s->n > 0);
+    list_del(&r->link);
+    s->n--;
+    r->cb(r, &res);
+}
+
 void shard_double_execute_silently(struct shard *s, unsigned n)
 {
     for (struct list *l = s->queue.next; l != &s->queue && n > 0; l = l->next) {

@@ -159,13 +159,57 @@ TEST(lane, an_answer_from_before_that_of_an_earlier_read_does_not_count)
     CHECK_EQ(r2.answers, 0);
     lab_submit_write(&lab, 0, &w, 0, 1);
     lab_advance(&lab, 100);
-    CHECK_EQ(s->n, 3);
+    CHECK_EQ(s->n, 2); /* r2 is asked after r1 */
     s->open = true;
     lab_run(&lab);
     CHECK_EQ(w.answers, 1);
     CHECK_EQ(r1.num, 1);
     CHECK_EQ(r2.num, 1);
     CHECK_EQ(r1.answers + r2.answers, 2);
+    CHECK(router_idle(lab.rt[0]));
+    lab_close(&lab);
+}
+
+TEST(lane, a_read_answered_too_early_waits_for_the_one_before_it)
+{
+    struct shard *s = closed_shard();
+    struct lab_req r1 = { .r = { .stream = 5 } };
+    struct lab_req r2 = { .r = { .stream = 5 } };
+    struct lab_req r3 = { .r = { .stream = 5 } };
+
+    lab_submit_read(&lab, 0, &r1, 0);
+    lab_submit_read(&lab, 0, &r2, 0);
+    lab_submit_read(&lab, 0, &r3, 0);
+    lab_run(&lab);
+    CHECK_EQ(s->n, 3);
+    shard_double_execute_last(s);
+    shard_double_execute_last(s);
+    lab_run(&lab);
+    CHECK_EQ(s->n, 1); /* else they would run in circles while r1 is out */
+    CHECK_EQ(r2.answers + r3.answers, 0);
+    shard_double_execute(s, 1);
+    lab_run(&lab);
+    CHECK_EQ(r1.answers, 1);
+    CHECK_EQ(s->n, 2);
+    shard_double_execute(s, 2);
+    CHECK_EQ(r2.answers + r3.answers, 2);
+    CHECK(router_idle(lab.rt[0]));
+    lab_close(&lab);
+}
+
+TEST(lane, a_read_that_waits_for_another_has_its_deadline)
+{
+    struct shard *s = closed_shard();
+    struct lab_req r1 = { .r = { .stream = 5 } };
+    struct lab_req r2 = { .r = { .stream = 5 } };
+
+    lab_submit_read(&lab, 0, &r1, 0);
+    lab_submit_read(&lab, 0, &r2, 0);
+    lab_run(&lab);
+    shard_double_execute_last(s);
+    lab_advance(&lab, 5000);
+    CHECK_EQ(r1.num, OP_ERR_CLUSTERDOWN);
+    CHECK_EQ(r2.num, OP_ERR_CLUSTERDOWN);
     CHECK(router_idle(lab.rt[0]));
     lab_close(&lab);
 }
