@@ -260,6 +260,8 @@ static const struct {
     { aim_change, BIT(change) },
     { aim_change, BIT(change) },
     { aim_late_word, BIT(latency) | BIT(transfer) },
+    { aim_late_word, BIT(latency) | BIT(transfer) },
+    { aim_two_changes, BIT(change) | BIT(isolate) },
     { aim_sole_voter, BIT(change) | BIT(power) },
     { aim_lull, BIT(duplicate) | BIT(reset) | BIT(pause) },
 };

@@ -6,6 +6,11 @@
  * (rule S1), and the demotion itself must not be known to them before it is durable
  * (rule S15).
  *
+ * Two changes at once.  A follower is cut off while a change is committed; the leader
+ * makes another one alone, and then that follower gets both together, while the
+ * others elect somebody who knows only the first: the second has to be taken back,
+ * and the first has to stay (rule S14).
+ *
  * A lull.  Clients fall silent, so that nothing new covers up what old messages do: a
  * follower that missed entries refuses, catches up, is silent for a while; then its
  * refusal comes a second time (rule S4). */
@@ -77,6 +82,59 @@ void aim_sole_voter(struct faults *f, uint32_t shard, unsigned leader)
     (void)leader;
     a->shard = shard;
     a->n = STEPS_MAX;
+}
+
+/* ---- two changes at once ---- */
+
+/* A server that can be given another role: neither of these two. */
+static bool change_some(struct faults *f, uint32_t shard, unsigned leader,
+                        unsigned spared)
+{
+    uint64_t left = fault_replicas(f, shard) & ~NODE_BIT(leader) &
+                    ~NODE_BIT(spared);
+
+    while (left != 0) {
+        unsigned who = fault_one(f, left);
+
+        left &= ~NODE_BIT(who);
+        if (fault_change(f, shard, who,
+                         fault_chance(f, 50) ? GROUP_STANDBY : GROUP_VOTER) &&
+            group_changing(world_group(f->w, leader, shard)))
+            return true; /* not what it was already */
+    }
+    return false;
+}
+
+static bool has_settled(struct faults *f, const struct act *a)
+{
+    return fault_leader(f, a->shard) == a->node &&
+           !group_changing(world_group(f->w, a->node, a->shard));
+}
+
+static void second_change(struct faults *f, const struct act *a)
+{
+    uint64_t pair = NODE_BIT(a->node) | NODE_BIT(a->other);
+
+    if (fault_leader(f, a->shard) != a->node)
+        return;
+    fault_isolate(f, pair, false, fault_elections(f, 3));
+    change_some(f, a->shard, a->node, a->other);
+}
+
+void aim_two_changes(struct faults *f, uint32_t shard, unsigned leader)
+{
+    unsigned late = fault_one(f, fault_replicas(f, shard) & ~NODE_BIT(leader));
+    struct act *a;
+
+    if (late == 0 || !change_some(f, shard, leader, late))
+        return;
+    fault_cut(f, NODE_BIT(late), fault_all(f),
+              (uint64_t)f->p->election_ms * MS / 2);
+    a = fault_when(f, has_settled, second_change, LOOK_US,
+                   (uint64_t)f->p->election_ms * MS / 2);
+    a->shard = shard;
+    a->node = leader;
+    a->other = late;
 }
 
 /* ---- a lull ---- */

@@ -167,6 +167,7 @@ void aim_change(struct faults *f, uint32_t shard, unsigned leader);
 /* Entries that are proposed and not committed. */
 /* The aims of aim_rare.c. */
 void aim_sole_voter(struct faults *f, uint32_t shard, unsigned leader);
+void aim_two_changes(struct faults *f, uint32_t shard, unsigned leader);
 void aim_lull(struct faults *f, uint32_t shard, unsigned leader);
 /* The aim of aim_read.c. */
 void aim_late_word(struct faults *f, uint32_t shard, unsigned leader);

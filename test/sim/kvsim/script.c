@@ -225,6 +225,15 @@ static void sole_voter(struct faults *f, uint32_t shard, unsigned leader,
         aim_sole_voter(f, shard, leader);
 }
 
+static void two_changes(struct faults *f, uint32_t shard, unsigned leader,
+                        uint64_t round)
+{
+    if (round % 3 == 2)
+        aim_change(f, shard, leader);
+    else
+        aim_two_changes(f, shard, leader);
+}
+
 static void lull(struct faults *f, uint32_t shard, unsigned leader,
                  uint64_t round)
 {
@@ -251,7 +260,9 @@ static const struct {
     { clocks, BIT(clock_back) | BIT(clock_jump), 3000 },
     { rotation, BIT(power) | BIT(retired), 4000 },
     { changes, BIT(change), 2000 },
-    { late_word, BIT(latency) | BIT(transfer), 700 },
+    { late_word, BIT(latency) | BIT(transfer), 400 },
+    { late_word, BIT(latency) | BIT(transfer), 400 },
+    { two_changes, BIT(change) | BIT(isolate), 3000 },
     { sole_voter, BIT(change) | BIT(power), 2000 },
     { lull, BIT(duplicate) | BIT(reset) | BIT(pause), 2000 },
 };

@@ -193,6 +193,10 @@ void world_start(struct world *w, unsigned node)
                     sizeof h->refusal);
     sim_leave(w->sim);
     if (rv == 0) {
+        /* Damage is done only where the log can tell (fault_log.c). */
+        if (h->rotted)
+            world_violate(w, VERDICT_CORRECTNESS,
+                          "node %u starts although its log is damaged", node);
         watch_started(w->watch, node);
         return;
     }
