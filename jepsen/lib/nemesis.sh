@@ -13,6 +13,8 @@
 #   NAME_kind=WORD  net, process, clock, disk: two of one kind are never made at once
 #   NAME_floor=P    percent of the normal rate that must succeed during the fault; default
 #                   10.  0 for what takes away a majority: then nothing can be asked
+#   NAME_down=N     voters that a leader may miss for it at most; default 1.  Two faults at
+#                   once that together may take a majority of any shard have the floor 0
 #   NAME_prepare I  before node I first starts (say, mount a file system at its data)
 #   NAME_wrap I     prints what goes before kvd when node I starts (see start_node)
 #   NAME_cleanup    after the nodes have ended; undoes NAME_prepare; idempotent
@@ -150,7 +152,7 @@ draw() { # sets CHOICE, what this cycle does; not in a subshell, where $RANDOM b
 # One fault from begin to proof.  $RUN/windows gets a line: begin and end in ns, the
 # floor in percent, the name.
 nemesis_cycle() {
-    local n p at first floor=100 names
+    local n p at first floor=100 down=0 names
     draw
     names=${CHOICE//+/ }
     first=$(monotonic_ns)
@@ -158,10 +160,12 @@ nemesis_cycle() {
         at=$(monotonic_ns)
         p=$(setting "$n" floor 10)
         if [ "$p" -lt "$floor" ]; then floor=$p; fi
+        down=$((down + $(setting "$n" down 1)))
         ACTIVE+=("$n")
         if call "$n" begin; then event begin "$n" "$FACT" "$at"
         else event broken "$n" "cannot begin: $FACT" "$at"; fi
     done
+    if [ $down -gt $(((REPLICAS - 1) / 2)) ]; then floor=0; fi
     rest 5 7
     for n in $names; do
         if call "$n" end; then event end "$n" "$FACT"

@@ -5,6 +5,7 @@
 # shellcheck source=../lib/preload.sh
 . "$JEPSEN/lib/preload.sh"
 clock_jump_kind=clock
+clock_jump_down=0
 CLOCK_JUMP_NODE=
 clock_jump_need() { clock_need; }
 clock_jump_prepare() { PRELOAD_CLOCK=yes; }

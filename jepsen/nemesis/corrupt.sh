@@ -2,6 +2,7 @@
 # fits: only the frames' own check can notice.  The nodes must drop the connection
 # and say so in their logs.
 corrupt_kind=net
+corrupt_down=0
 corrupt_need() { return 0; }
 corrupt_logged() { cat "$RUN"/nodes/n*/kvd.log | grep -c 'inbound connection dropped'; }
 corrupt_begin() {

@@ -1,5 +1,6 @@
 # Every frame between nodes takes 5 to 40 ms longer, the same for all.
 delay_kind=net
+delay_down=0
 delay_need() { return 0; }
 delay_begin() {
     local ms=$((RANDOM % 36 + 5))

@@ -1,5 +1,6 @@
 # 10 to 60 % of the frames between nodes arrive twice, the copies up to 5 ms apart.
 duplicate_kind=net
+duplicate_down=0
 duplicate_need() { return 0; }
 duplicate_begin() {
     local percent=$((RANDOM % 51 + 10))

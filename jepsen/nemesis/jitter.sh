@@ -1,6 +1,7 @@
 # Every frame between nodes takes up to 20 to 70 ms longer, each another time: frames
 # overtake each other.
 jitter_kind=net
+jitter_down=0
 jitter_need() { return 0; }
 jitter_begin() {
     local ms=$((RANDOM % 51 + 20))

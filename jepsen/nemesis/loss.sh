@@ -1,5 +1,6 @@
 # 2 to 15 % of the frames between nodes are lost.
 loss_kind=net
+loss_down=0
 loss_need() { return 0; }
 loss_begin() {
     local percent=$((RANDOM % 14 + 2))

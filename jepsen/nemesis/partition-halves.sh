@@ -1,5 +1,6 @@
 # Two parts, drawn: the larger has a majority.
 partition_halves_kind=net
+partition_halves_down=$((NODES / 2))
 partition_halves_need() { return 0; }
 partition_halves_begin() {
     local few

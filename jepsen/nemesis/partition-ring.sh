@@ -2,6 +2,7 @@
 # order that is drawn, and each has links only to its nearest neighbours on
 # both sides (of five nodes: to two).
 partition_ring_kind=net
+partition_ring_down=$((NODES / 2))
 partition_ring_need() {
     [ "$NODES" -ge 4 ] || { echo "a ring that cuts something needs four nodes"; return 1; }
 }

@@ -1,6 +1,7 @@
 # The connections between nodes are reset again and again: 0.2 to 2 % of their segments become
 # resets, for both ends.
 reset_kind=net
+reset_down=0
 reset_need() { return 0; }
 reset_begin() {
     local ppm=$((RANDOM % 18001 + 2000))

@@ -4,6 +4,7 @@
 # shellcheck source=../lib/preload.sh
 . "$JEPSEN/lib/preload.sh"
 slow_disk_kind=disk
+slow_disk_down=0
 SLOW_DISK_NODE=
 SLOW_DISK_US=200000
 slow_disk_need() { shim_need; }
