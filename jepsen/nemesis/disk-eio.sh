@@ -30,6 +30,11 @@ disk_eio_begin() {
 }
 disk_eio_end() {
     [ -n "$DISK_EIO_NODE" ] || return 0
+    # A node that was cut off as well had nothing to write until now.
+    if [ "$DISK_EIO_ENDED" = no ] && wait_node "$DISK_EIO_NODE" $DISK_EIO_WAIT_S; then
+        DISK_EIO_TEXT="$DISK_EIO_TEXT, but then ended with status $NODE_STATUS"
+        if [ "$NODE_STATUS" -ne 0 ]; then DISK_EIO_ENDED=yes; fi
+    fi
     rm -f "$(shim_control "$DISK_EIO_NODE")"
     # One that has seen EIO and runs is wrong, and told in the proof.
     if alive "$DISK_EIO_NODE"; then NODE_WANT[$DISK_EIO_NODE]=up; fi
