@@ -239,17 +239,19 @@ static void look_first(struct watch_shard *s, unsigned node)
 
 /* ---- roles (V1, V3) ---- */
 
-/* V3: what was committed in earlier terms.  Of later ones it need not know: votes
- * that were long on their way make a leader of a term that is over. */
+/* V3: what was committed by leaders of earlier terms.  Once a later leader has
+ * committed something, which then ends with an entry of its own term, nothing can be
+ * asked of one whose votes were long on their way: also entries of earlier terms
+ * may have been committed by that later leader. */
 static void check_complete(struct watch_shard *s, unsigned node, uint64_t term)
 {
     struct ledger *l = &s->ledger;
     const struct view *v = &s->view[node];
     uint64_t last = l->max_committed;
 
-    while (last > 0 && l->committed[last] >= term)
-        last--;
-    if (last > v->last || (last > 0 && v->terms[last] != l->committed[last]))
+    if (last == 0 || l->committed[last] >= term)
+        return;
+    if (last > v->last || v->terms[last] != l->committed[last])
         ledger_violate(l, "node %u leads term %" PRIu64
                        " without the committed entry %" PRIu64 " of term %"
                        PRIu64, node, term, last, l->committed[last]);
