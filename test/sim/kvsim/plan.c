@@ -13,8 +13,8 @@
  * seed with other options is as near as can be to the seed without.
  *
  * P1  The load is 1,000 to 3,000 operations in the whole of a 60 s run.
- * P2  Faults begin after 2 s and end after three quarters of the time; clients stop
- *     after five sixths of it.
+ * P2  Faults begin after 2 s and end after five sixths of the time; clients go on to
+ *     its end, so that a run of 60 s is one of 60 simulated seconds and the last reads.
  * P3  A kind that the options do not allow is never used. */
 #include "kvsim/plan.h"
 
@@ -197,8 +197,8 @@ void plan_draw(const struct plan_options *o, struct plan *ret)
     struct rng r;
 
     rng_seed(&r, rng_mix(o->seed));
-    p.time_ms = time_ms * 5 / 6;
-    p.faults_until_ms = time_ms * 3 / 4;
+    p.time_ms = time_ms;
+    p.faults_until_ms = time_ms * 5 / 6;
     p.faults_from_ms = FAULTS_FROM_MS < p.faults_until_ms ? FAULTS_FROM_MS
                                                           : p.faults_until_ms;
     draw_cluster(&r, &p);

@@ -93,7 +93,7 @@ TEST(plan, options_win_over_what_is_drawn)
     CHECK_EQ(plan_parse_faults("crash,eio", &o.faults), 0);
     plan_draw(&o, &p);
     CHECK_EQ(p.nodes, 4);
-    CHECK_EQ(p.time_ms, 10000);
+    CHECK_EQ(p.time_ms, 12000);
     CHECK_EQ(p.style, PLAN_swarm);
     CHECK_EQ(p.workload, WORKLOAD_ttl);
     CHECK_EQ(p.faults, UINT64_C(1) << FAULT_crash | UINT64_C(1) << FAULT_eio);

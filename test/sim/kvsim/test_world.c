@@ -15,6 +15,7 @@ static struct world *world_of(unsigned nodes)
         .pipeline = 2, .keys_active = 3, .ops_per_key = 50, .think_ms = 50,
         .timeout_ms = 2000, .election_ms = 300, .heartbeat_ms = 50,
         .segment_bytes = 64u << 10, .tail_bytes = 64u << 10,
+        .append_bytes = 64u << 10, .deadline_ms = 1500, .batches = 64,
     };
 
     return world_new(&p, NULL);
