@@ -170,6 +170,7 @@ struct sim_mangle {
     uint32_t duplicate_ppm; /* delivered, and once more up to late_us later */
     uint32_t late_ppm;      /* delivered up to late_us later */
     uint32_t late_us;       /* small delays are as likely as large ones */
+    uint32_t least_us;      /* and all of them are longer by this */
 };
 /* Connections to this port carry peer frames (0, the default: none do). Before any
  * of them begins. */

@@ -115,7 +115,8 @@ static void keep_late(struct sim_conn *c, unsigned side, struct slice frame,
 {
     struct framing *fr = &c->pipe[side].framing;
     struct late_frame *l = sim__alloc(sizeof *l + frame.n);
-    uint64_t delay = draw_delay(c->sim, mangle_of(c, side)->late_us);
+    const struct sim_mangle *m = mangle_of(c, side);
+    uint64_t delay = m->least_us + draw_delay(c->sim, m->late_us);
 
     l->at = c->sim->now + delay;
     l->seq = fr->sent;

@@ -182,7 +182,9 @@ TEST(sim_mangle, raft_messages_overtake_each_other_and_none_is_lost)
 
 TEST(sim_mangle, other_frames_keep_their_order)
 {
-    struct sim_mangle m = { 500000, 500000, 100000 };
+    struct sim_mangle m = { .duplicate_ppm = 500000,
+                            .late_ppm = 500000,
+                            .late_us = 100000 };
     unsigned count[256];
     bool in_order;
 

@@ -264,6 +264,7 @@ static const struct {
     { aim_two_changes, BIT(change) | BIT(isolate) },
     { aim_sole_voter, BIT(change) | BIT(power) },
     { aim_lull, BIT(duplicate) | BIT(reset) | BIT(pause) },
+    { aim_lull, BIT(duplicate) | BIT(reset) | BIT(pause) },
 };
 #define AIMS (sizeof aims / sizeof *aims)
 

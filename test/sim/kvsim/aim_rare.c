@@ -12,8 +12,9 @@
  * and the first has to stay (rule S14).
  *
  * A lull.  Clients fall silent, so that nothing new covers up what old messages do: a
- * follower that missed entries refuses, catches up, is silent for a while; then its
- * refusal comes a second time (rule S4). */
+ * follower that missed entries refuses, catches up, and does not answer for a while,
+ * so that the leader begins anew with it; then the refusal comes a second time
+ * (rule S4). */
 #include "kvsim/fault.h"
 
 #define LOOK_US 100u
@@ -139,32 +140,46 @@ void aim_two_changes(struct faults *f, uint32_t shard, unsigned leader)
 
 /* ---- a lull ---- */
 
+static void silence_clients(struct faults *f, const struct act *a)
+{
+    fault_cut(f, CLIENT_HOSTS, fault_all(f), a->n);
+}
+
 static void fall_silent(struct faults *f, const struct act *a)
 {
-    if (!sim_node_up(f->sim, a->node))
-        return;
-    fault_pause(f, a->node, (3 + fault_below(f, 4)) *
-                                (uint64_t)f->p->heartbeat_ms * MS);
+    if (sim_node_up(f->sim, a->node))
+        fault_pause(f, a->node, 2 * (uint64_t)f->p->election_ms * MS);
+}
+
+static void begin_lull(struct faults *f, const struct act *a)
+{
+    uint64_t e = (uint64_t)f->p->election_ms * MS;
+    uint64_t missed = e / 2 + rng_below(&f->rng, e / 2);
+    struct sim_mangle m = { .duplicate_ppm = 900000,
+                            .late_us = (uint32_t)e,
+                            .least_us = (uint32_t)(4 * e) };
+
+    /* What the leader sends now is gone with the connection. */
+    fault_reset(f, a->node, a->other);
+    fault_cut(f, NODE_BIT(a->node), NODE_BIT(a->other), missed);
+    fault_mangle(f, a->other, a->node, m, 8 * e);
+    fault_after(f, missed / 2, silence_clients)->n = 9 * e;
+    /* Long enough for the leader to give it up, and to ask it anew. */
+    fault_after(f, missed + e, fall_silent)->node = a->other;
 }
 
 void aim_lull(struct faults *f, uint32_t shard, unsigned leader)
 {
-    uint64_t us = fault_elections(f, 4);
+    uint64_t e = (uint64_t)f->p->election_ms * MS;
     unsigned follower = fault_one(f, fault_replicas(f, shard) &
                                          ~NODE_BIT(leader));
-    struct sim_mangle m = {
-        .duplicate_ppm = 700000,
-        .late_ppm = 20000,
-        .late_us = (uint32_t)(10 * (uint64_t)f->p->heartbeat_ms * MS),
-    };
+    struct act *a;
 
     if (follower == 0)
         return;
-    /* It misses something, and the last of it; then nothing new comes. */
-    fault_cut(f, NODE_BIT(leader), NODE_BIT(follower), us / 16);
-    fault_reset(f, leader, follower);
-    fault_cut(f, CLIENT_HOSTS, fault_all(f), us);
-    fault_mangle(f, follower, leader, m, us);
-    for (unsigned i = 1; i <= 3; i++)
-        fault_after(f, us / 16 + i * us / 8, fall_silent)->node = follower;
+    /* Nothing waits at the follower that would be sent on later. */
+    fault_cut(f, CLIENT_HOSTS, NODE_BIT(follower), 9 * e);
+    a = fault_after(f, e / 8, begin_lull);
+    a->node = leader;
+    a->other = follower;
 }

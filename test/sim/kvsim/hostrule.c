@@ -13,10 +13,14 @@
  *   H5  A follower does not make its leader step back one entry a round trip (S12):
  *       refusals whose indexes fall by one, REFUSALS_MAX times in a row.
  *   H6  The configuration in use is the last one of the log, whatever was cut off
- *       behind it (S2, S14). */
+ *       behind it (S2, S14).
+ *   H7  What a leader sends a follower next is above what it knows to match there
+ *       (S4); the core asserts that, in builds that are not ours. */
 #include "kvsim/watch.h"
 
 #include <inttypes.h>
+
+#include "base/assert.h"
 
 #define REFUSALS_MAX 4u
 
@@ -137,6 +141,36 @@ void hostrule__configuration(struct watch_shard *s, unsigned node)
                        "the last one in its log, entry %" PRIu64
                        " of term %" PRIu64, node, index, v->terms[index]);
     raft_configuration_close(&last);
+}
+
+/* ---- H7 ---- */
+
+/* How libraft 0.22 keeps what a leader knows of a server.  It is private, but the
+ * version is pinned, and raft_match_index tells whether this is still so. */
+struct progress {
+    unsigned short state, catch_up, features, capacity;
+    raft_index next, match;
+    raft_time last_send, last_recv, snapshot[2];
+};
+
+void hostrule__append(struct watch_shard *s, unsigned from, unsigned to)
+{
+    const struct raft *r = &s->view[from].group->r;
+    const struct progress *p = (const void *)r->leader_state.progress;
+    raft_index match;
+    unsigned i = 0;
+
+    if (r->state != RAFT_LEADER || p == NULL)
+        return;
+    while (i < r->configuration.n && r->configuration.servers[i].id != to)
+        i++;
+    if (i == r->configuration.n || raft_match_index(r, to, &match) != 0)
+        return;
+    ASSERT(p[i].match == match);
+    if (p[i].next <= match)
+        ledger_violate(&s->ledger, "node %u is about to send node %u entry %"
+                       PRIu64 " and knows that it has entry %" PRIu64, from,
+                       to, (uint64_t)p[i].next, (uint64_t)match);
 }
 
 /* ---- H4, H5 ---- */

@@ -153,6 +153,7 @@ static void see_raft(struct watch_shard *s, unsigned from, unsigned to,
     if (type == RAFT_APPEND_ENTRIES) {
         states_term(s, from, to, term, "AppendEntries");
         ledger_leads(&s->ledger, term, from);
+        hostrule__append(s, from, to);
         return;
     }
     rv = wire_decode(from, payload, &w);

@@ -264,7 +264,8 @@ static const struct {
     { late_word, BIT(latency) | BIT(transfer), 400 },
     { two_changes, BIT(change) | BIT(isolate), 3000 },
     { sole_voter, BIT(change) | BIT(power), 2000 },
-    { lull, BIT(duplicate) | BIT(reset) | BIT(pause), 2000 },
+    { lull, BIT(duplicate) | BIT(reset) | BIT(pause), 3000 },
+    { lull, BIT(duplicate) | BIT(reset) | BIT(pause), 3000 },
 };
 #define SCRIPTS (sizeof scripts / sizeof *scripts)
 

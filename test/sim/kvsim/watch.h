@@ -107,6 +107,8 @@ void hostrule__configuration(struct watch_shard *s, unsigned node);
 /* A term that leaves node from for node to. */
 void hostrule__stated(struct watch_shard *s, unsigned from, unsigned to, uint64_t term,
                   const char *how);
+/* AppendEntries leave node from for node to. */
+void hostrule__append(struct watch_shard *s, unsigned from, unsigned to);
 void hostrule__message(struct watch_shard *s, unsigned from, unsigned to,
                    const struct raft_message *m);
 
