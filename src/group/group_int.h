@@ -24,6 +24,7 @@
 #define GROUP_MEMBERS_MAX 16u        /* servers of one configuration */
 #define GROUP_HELD_MAX 1024u         /* frames waiting, per group and peer */
 #define GROUP_LINK_BACKLOG_AES 4u    /* AppendEntries of full size per link */
+#define GROUP_LINK_BACKLOG_MIN (64u << 10) /* bytes; small ones need not wait for a turn each */
 #define GROUP_APPLY_ENTRIES_MAX 512u /* applied per group and turn */
 #define GROUP_APPLY_BYTES_MAX (4u << 20)
 #define GROUP_READ_ROUNDS_MAX 4u    /* read rounds in flight per group */

@@ -134,7 +134,8 @@ static void want_payloads(struct group *g, struct gpeer *p,
 /* Send as much of the range as may go now.  True when nothing is left. */
 static bool send_range(struct group *g, struct gpeer *p, struct gout *o)
 {
-    size_t backlog = GROUP_LINK_BACKLOG_AES * g->gs->cfg.ae_bytes_max;
+    size_t aes = GROUP_LINK_BACKLOG_AES * g->gs->cfg.ae_bytes_max;
+    size_t backlog = aes > GROUP_LINK_BACKLOG_MIN ? aes : GROUP_LINK_BACKLOG_MIN;
 
     if (g->r.state != RAFT_LEADER || g->r.current_term != o->term)
         return true; /* O3: nobody would listen */
