@@ -15,7 +15,10 @@
  *   H6  The configuration in use is the last one of the log, whatever was cut off
  *       behind it (S2, S14).
  *   H7  What a leader sends a follower next is above what it knows to match there
- *       (S4); the core asserts that, in builds that are not ours. */
+ *       (S4); the core asserts that, in builds that are not ours.
+ *   H8  Nobody refuses a vote for the sake of a leader that has been silent for two
+ *       election timeouts (S11).  A refusal may have waited for the disk: so only
+ *       those count before which nothing did. */
 #include "kvsim/watch.h"
 
 #include <inttypes.h>
@@ -23,6 +26,7 @@
 #include "base/assert.h"
 
 #define REFUSALS_MAX 4u
+#define LOYALTY_SLACK_MS 50u
 
 /* ---- H1, H2 ---- */
 
@@ -206,11 +210,31 @@ static void see_refusal(struct watch_shard *s, unsigned from, unsigned to,
                        PRIu64, from, to, f->index);
 }
 
+static void check_loyalty(struct watch_shard *s, unsigned from, unsigned to)
+{
+    const struct group *g = s->view[from].group;
+    const struct raft *r = &g->r;
+    uint64_t limit, silent;
+
+    if (r->state != RAFT_FOLLOWER || r->follower_state.current_leader.id == 0 ||
+        s->view[from].gated)
+        return;
+    limit = 2 * (uint64_t)r->election_timeout + LOYALTY_SLACK_MS;
+    silent = env_now_ms(g->gs->env) - g->heard_ms;
+    if (silent > limit)
+        ledger_violate(&s->ledger, "node %u refuses its vote to node %u, for "
+                       "it remembers leader %" PRIu64 ", which has been silent "
+                       "for %" PRIu64 " ms", from, to,
+                       (uint64_t)r->follower_state.current_leader.id, silent);
+}
+
 void hostrule__message(struct watch_shard *s, unsigned from, unsigned to,
                    const struct raft_message *m)
 {
     const struct raft_request_vote_result *r = &m->request_vote_result;
 
+    if (m->type == RAFT_REQUEST_VOTE_RESULT && !r->vote_granted)
+        check_loyalty(s, from, to);
     if (m->type == RAFT_APPEND_ENTRIES_RESULT)
         see_refusal(s, from, to, &m->append_entries_result);
     else if (m->type == RAFT_REQUEST_VOTE_RESULT && r->pre_vote &&

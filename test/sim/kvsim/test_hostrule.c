@@ -160,3 +160,28 @@ TEST(hostrule, refusals_that_go_back_one_by_one_are_seen)
     stage_said(st, "node 2 refuses entry after entry of node 1");
     stage_free(st);
 }
+
+TEST(hostrule, a_refusal_for_the_sake_of_a_silent_leader_is_seen)
+{
+    struct stage *st = stage_new();
+    struct raft_message refused = { .type = RAFT_REQUEST_VOTE_RESULT };
+    struct group *g = &st->node[2].g;
+
+    refused.request_vote_result.term = 1;
+    st->node[2].gs.env = st->set.env;
+    g->r.election_timeout = 100;
+    g->r.follower_state.current_leader.id = 1;
+    list_init(&g->held);
+    g->heard_ms = env_now_ms(st->set.env);
+    sends(st, 2, 3, &refused);
+    stage_fine(st);
+    g->heard_ms -= 1000;
+    st->s->view[2].gated = true; /* it may have waited */
+    sends(st, 2, 3, &refused);
+    stage_fine(st);
+    st->s->view[2].gated = false;
+    sends(st, 2, 3, &refused);
+    stage_said(st, "node 2 refuses its vote to node 3, for it remembers "
+                   "leader 1");
+    stage_free(st);
+}

@@ -459,6 +459,7 @@ void watch_node(struct watch *t, unsigned node)
     for (unsigned i = 0; i < t->n_mine[node]; i++) {
         unsigned shard = t->mine[node][i];
 
+        hostrule__note_gate(&t->shard[shard].view[node]);
         if (!changed(&t->shard[shard].view[node]))
             continue;
         watch__look(&t->shard[shard], node);

@@ -21,6 +21,7 @@ struct view {
     uint64_t term, last_term; /* of its latest entry */
     uint64_t commit, applied, fsm_applied;
     uint64_t vote, vote_term; /* its vote: for whom, in which term, ... */
+    bool gated;               /* something waited for its disk, an event ago */
     uint64_t vote_lsn;        /* ... durable when its log is synced up to there */
     /* Over its lives: its log, and its word. */
     uint64_t *terms;          /* owned; term of entry i, from 1 */
@@ -98,6 +99,13 @@ void promise__sent(void *ctx, uint64_t stream, unsigned from, unsigned to, struc
 
 /* ---- hostrule.c: what the host rules promise ---- */
 
+/* At the end of every event: does something wait for the disk? */
+static inline void hostrule__note_gate(struct view *v)
+{
+    const struct group *g = v->group;
+
+    v->gated = !list_empty(&g->held) || g->meta_lsn > wal_synced(g->gs->wal);
+}
 /* After the rest of a look. */
 void hostrule__look(struct watch_shard *s, unsigned node);
 /* The log of the node has a configuration there that it had not. */
