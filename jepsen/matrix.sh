@@ -7,7 +7,7 @@
 # DIR (default: build/jepsen/matrix-DATE) gets a folder for each run and summary.txt.
 # A pair that has a verdict in DIR is not run again, so that a matrix that was
 # interrupted goes on with the same command and --dir.  Exit status: 0 none failed, 1 some
-# did, 2 usage.
+# did, or came to no verdict, 2 usage.
 set -uo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -101,7 +101,14 @@ wait
             printf "%d passed, %d failed, %d skipped\n", count["PASS"], count["FAIL"], count["SKIP"] }' \
         "$dir"/*/verdict.txt
 } | tee "$dir/summary.txt"
-for v in "$dir"/*/verdict.txt; do
-    if [ "$(word "$(dirname "$v")")" = FAIL ]; then exit 1; fi
+status=0
+for n in ${nemeses//,/ }; do
+    for w in ${workloads//,/ }; do
+        case $(word "$dir/$w-$n") in
+        PASS | SKIP) ;;
+        -) echo "no verdict: $w x $n, see $dir/$w-$n/run.log" && status=1 ;;
+        *) status=1 ;;
+        esac
+    done
 done
-exit 0
+exit $status

@@ -69,9 +69,12 @@ start_node() { # NODE [NAME=VALUE... WRAPPER...]
     NODE_WANT[$i]=up
 }
 
-# Signal a node.  One that ends it (KILL, TERM...) is waited for.
+# Signal a node.  One that ends it (KILL, TERM...) is waited for.  One that has ended
+# before is noted, not taken for killed.
 kill_node() { # NODE SIGNAL
-    local pid=${NODE_PID[$1]:-}
+    local pid
+    note_end "$1"
+    pid=${NODE_PID[$1]:-}
     [ -n "$pid" ] || return 0
     case $2 in
     STOP|CONT) kill "-$2" "$pid" 2> /dev/null ;;
@@ -101,21 +104,28 @@ wait_node() { # NODE SECONDS
     NODE_STATUS=$?
     NODE_PID[$1]=
     NODE_WANT[$1]=down
+    # By itself means by exit; nothing may bring it to crash.
+    if [ -n "$pid" ] && [ $NODE_STATUS -gt 128 ]; then
+        echo "node $1 (pid $pid) crashed, status $NODE_STATUS" >> "$RUN/ends"
+    fi
+    return 0
 }
 
-# Ends that nobody asked for go to $RUN/ends.
+# Ends that nobody asked for go to $RUN/ends.  To be called before a node is
+# declared to be down.
+note_end() { # NODE
+    local pid=${NODE_PID[$1]:-} code
+    [ "${NODE_WANT[$1]:-down}" = up ] && [ -n "$pid" ] || return 0
+    if kill -0 "$pid" 2> /dev/null; then return 0; fi
+    wait "$pid" 2> /dev/null
+    code=$?
+    echo "node $1 (pid $pid) ended by itself, status $code" >> "$RUN/ends"
+    NODE_PID[$1]=
+    NODE_WANT[$1]=down
+}
 note_ends() {
-    local i pid code
-    for i in $(nodes); do
-        pid=${NODE_PID[$i]:-}
-        if [ "${NODE_WANT[$i]:-down}" = up ] && [ -n "$pid" ] && ! kill -0 "$pid" 2> /dev/null; then
-            wait "$pid" 2> /dev/null
-            code=$?
-            echo "node $i (pid $pid) ended by itself, status $code" >> "$RUN/ends"
-            NODE_PID[$i]=
-            NODE_WANT[$i]=down
-        fi
-    done
+    local i
+    for i in $(nodes); do note_end "$i"; done
 }
 
 stop_nodes() {
@@ -176,14 +186,13 @@ wait_serving() { # SECONDS
     kvctl status --wait "$1" > "$RUN/status.out" 2>&1
 }
 
-# Wait until all replicas of each shard have applied the same and have equal digests.
-# Prints a line of facts; 1: they do not within SECONDS.
-wait_equal() { # SECONDS
-    local end=$((SECONDS + $1)) facts
-    while :; do
-        facts=$(view | awk -v want="$REPLICAS" '
+# Of a view on standard input: have all replicas of each shard applied the same, and
+# equal digests?  Prints a line that begins with "equal," if they have.
+equal_facts() {
+    awk -v want="$REPLICAS" -v want_shards="$SHARDS" '
             { n[$1]++; seen[$1, $6 "/" $8 "/" $9] = 1; lines++ }
             $2 == 0 || $8 != $6 { behind[$1] = 1 }
+            $8 !~ /^[0-9]+$/ || $9 !~ /^[0-9a-f]+$/ { untold[$1] = 1 }
             END {
                 for (k in seen) { split(k, p, SUBSEP); kinds[p[1]]++ }
                 for (s in n) {
@@ -191,10 +200,19 @@ wait_equal() { # SECONDS
                     if (n[s] < want) bad = bad " " s "(" n[s] " replicas answer)"
                     else if (kinds[s] > 1) bad = bad " " s "(differ)"
                     else if (s in behind) bad = bad " " s "(not applied)"
+                    else if (s in untold) bad = bad " " s "(no digest)"
                 }
                 if (!shards) bad = " (no answer)"
+                else if (shards != want_shards) bad = bad " (" shards " of " want_shards " answer)"
                 print (bad == "" ? "equal" : "shards" bad) ", " lines + 0 " replicas"
-            }')
+            }'
+}
+
+# Wait until they have.  Prints that line; 1: they have not within SECONDS.
+wait_equal() { # SECONDS
+    local end=$((SECONDS + $1)) facts
+    while :; do
+        facts=$(view | equal_facts)
         case $facts in equal,*) echo "$facts"; return 0 ;; esac
         if [ $SECONDS -ge $end ]; then break; fi
         sleep 0.3

@@ -41,10 +41,13 @@ judge_history() {
 }
 
 judge_load() {
-    local line ok
+    local line ok told
     line=$(tail -n 1 "$RUN/load.log")
     ok=$(sed -n 's/^ok=\([0-9]*\) .*/\1/p' <<< "$line")
-    verdict_of "$LOAD_STATUS" load "$line (status $LOAD_STATUS)"
+    told=$(sed -n 's/^ok: //p' "$RUN/check.txt") # and the final reads
+    if [ "${told:-0}" -lt "${ok:-0}" ]; then
+        verdict_line FAIL load "$line, but the checker was told of ${told:-0} that succeeded"
+    else verdict_of "$LOAD_STATUS" load "$line (status $LOAD_STATUS)"; fi
     OPS_OK=${ok:-0}
     if [ "$OPS_OK" -ge "$MIN_OPS" ]; then verdict_line PASS operations "$OPS_OK succeeded, at least $MIN_OPS"
     else verdict_line FAIL operations "$OPS_OK succeeded, at least $MIN_OPS should"; fi
@@ -111,10 +114,12 @@ judge_rates() {
             if (exempt != "") print "SKIP rate-exempt no majority, nothing is asked: " exempt
             if (normal + 0 <= 0) print "FAIL rate nothing succeeded before the first fault"
             if (last == "-" && late == "") late = whose " not in the " left " s that were left"
-            if (late != "") print "FAIL recovery full rate not back within " min " s: " late
+            if (normal + 0 <= 0) print "FAIL recovery there is no normal rate to come back to"
+            else if (late != "") print "FAIL recovery full rate not back within " min " s: " late
             else print "PASS recovery full rate back after at most " worst + 0 " s, " back " times"
             if (unseen != "") print "SKIP recovery-seen " unseen
         }' "$RUN/rates" > "$RUN/rates.lines"
+    if [ ! -s "$RUN/rates" ]; then echo "FAIL rate cannot be told from events.tsv and history.edn" > "$RUN/rates.lines"; fi
     while read -r word name text; do verdict_line "$word" "$name" "$text"; done < "$RUN/rates.lines"
 }
 
@@ -140,7 +145,7 @@ judge_nodes() {
 }
 
 judge_logs() {
-    local cores bad
+    local cores bad i missing=
     cores=$(find "$RUN/nodes" -name 'core*' -type f | head -n 3 | tr '\n' ' ')
     if [ -n "$cores" ]; then verdict_line FAIL cores "$cores"
     elif ! grep -q '^core' /proc/sys/kernel/core_pattern; then
@@ -148,12 +153,16 @@ judge_logs() {
     else verdict_line PASS cores none; fi
     bad=$(grep -rhE -m 1 'Sanitizer|runtime error:|[Aa]ssertion|ASSERT|level=fatal' \
         --include=out --include=kvd.log "$RUN/nodes" | head -n 3 | tr '\n' ';')
+    for i in $(nodes); do
+        if [ ! -s "$(node_dir "$i")/kvd.log" ] || [ ! -e "$(node_dir "$i")/out" ]; then missing="$missing $i"; fi
+    done
     if [ -n "$bad" ]; then verdict_line FAIL logs "$bad"
+    elif [ -n "$missing" ]; then verdict_line FAIL logs "nothing was logged by node$missing"
     else verdict_line PASS logs "no assertion or sanitizer report in any"; fi
 }
 
 judge_resources() {
-    local i fds rss bad='' most_fds=0 most_rss=0 line limit
+    local i fds rss bad='' most_fds=0 most_rss=0 line limit measured=0
     limit=$((RSS_MORE_KB + OPS_OK * RSS_PER_OP_BYTES / 1024))
     # AddressSanitizer keeps what was freed, up to 256 MB.
     if grep -qc __asan_init "$KVD"; then limit=$((limit + 400 * 1024)); fi
@@ -162,6 +171,7 @@ judge_resources() {
         # shellcheck disable=SC2086 # three numbers
         set -- $line
         [ $# -eq 3 ] || continue
+        measured=$((measured + 1))
         fds=$((fds - $2)) rss=$((rss - $3))
         if [ $fds -gt $most_fds ]; then most_fds=$fds; fi
         if [ $rss -gt $most_rss ]; then most_rss=$rss; fi
@@ -169,6 +179,7 @@ judge_resources() {
         if [ $rss -gt $limit ]; then bad="$bad node $i: $rss KB more memory;"; fi
     done < "$RUN/resources.after"
     if [ -n "$bad" ]; then verdict_line FAIL resources "$bad allowed: $FDS_MORE_MAX and $limit KB"
+    elif [ $measured -ne "$NODES" ]; then verdict_line FAIL resources "only $measured of $NODES nodes were measured before and after"
     else verdict_line PASS resources "at most $most_fds open files and $most_rss KB more than before (allowed: $FDS_MORE_MAX and $limit KB)"; fi
 }
 

@@ -32,15 +32,19 @@ is_stopped() { # NODE
 
 KILLED=
 kill9() { # NODE...
-    local i pids=
+    local i pid pids=
     KILLED="$*" KILLED_GONE=0
     KILLED_LEADERS=$(leaders)
-    for i in "$@"; do pids="$pids $(pid_of "$i")" NODE_WANT[$i]=down; done
+    for i in "$@"; do
+        note_end "$i"
+        pids="$pids $(pid_of "$i")" NODE_WANT[$i]=down
+    done
     # shellcheck disable=SC2086 # all at once
     kill -KILL $pids
-    for i in "$@"; do kill_node "$i" KILL; done # waits
-    for i in $pids; do
-        if ! kill -0 "$i" 2> /dev/null; then KILLED_GONE=$((KILLED_GONE + 1)); fi
+    for i in "$@"; do
+        pid=$(pid_of "$i")
+        kill_node "$i" KILL # waits
+        if [ -n "$pid" ] && ! kill -0 "$pid" 2> /dev/null; then KILLED_GONE=$((KILLED_GONE + 1)); fi
     done
     echo "kill -9 of node $*"
 }

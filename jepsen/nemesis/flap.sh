@@ -5,7 +5,7 @@ FLAP_PID=
 flap_need() { return 0; }
 flap_loop() { # NODE
     trap 'exit 0' TERM
-    while :; do
+    while kill -0 $$ 2> /dev/null; do # as long as the run
         net_cut "$1" "$(other_nodes "$1")"
         sleep 0.$((RANDOM % 8 + 2))
         net_heal

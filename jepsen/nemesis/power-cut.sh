@@ -18,6 +18,7 @@ power_cut_these() { # NODE...
     POWER_CUT_BAD=
     for i in "$@"; do
         dirs+=("$(disk_dir "$i")")
+        note_end "$i"
         NODE_WANT[$i]=down # it may find out before it is killed
         echo kept > "$(disk_dir "$i")/canary.synced" && sync "$(disk_dir "$i")/canary.synced" "$(disk_dir "$i")"
         echo lost > "$(disk_dir "$i")/canary.unsynced"
