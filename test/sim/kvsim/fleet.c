@@ -6,7 +6,10 @@
  *
  * A child that ends without a result, by a signal or a sanitizer's report, has
  * crashed (127).  Results are of the same size on both ends, as both are this
- * program; a result is smaller than PIPE_BUF, so that it comes whole. */
+ * program; a result is smaller than PIPE_BUF, so that it comes whole.
+ *
+ * Of many runs each has a file for what it says on standard error: of one that
+ * crashed it is passed on, and the line that tells why is the reason given. */
 #include "kvsim/fleet.h"
 
 #include <inttypes.h>
@@ -45,19 +48,44 @@ static void tell_again(FILE *f, uint64_t seed)
 }
 
 /* Of a process that is lost anyway; stdio is good enough. */
+static void tell_crash(void)
+{
+    struct world *w = running;
+
+    if (w == NULL)
+        return;
+    running = NULL;
+    fprintf(stderr, "\nseed %" PRIu64 ": crash\n", w->plan.seed);
+    plan_print(&w->plan, stderr);
+    fprintf(stderr, "\nlast events:\n");
+    world_print_last(w, stderr);
+    fflush(stderr);
+}
+
 static void on_signal(int sig)
 {
     signal(sig, SIG_DFL);
-    if (running != NULL) {
-        fprintf(stderr, "\nseed %" PRIu64 ": crash (signal %d)\n",
-                running->plan.seed, sig);
-        plan_print(&running->plan, stderr);
-        fprintf(stderr, "\nlast events:\n");
-        world_print_last(running, stderr);
-        tell_again(stderr, running->plan.seed);
-        fflush(stderr);
-    }
+    tell_crash();
     raise(sig);
+}
+
+/* Of the runtime of a sanitizer, where there is one: after its report. */
+extern void __sanitizer_set_death_callback(void (*)(void))
+    __attribute__((weak));
+
+/* Signals that a sanitizer handles are left to it. */
+static void catch_crashes(void)
+{
+    static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+                                   SIGXCPU };
+    struct sigaction was;
+
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (sigaction(signals[i], NULL, &was) == 0 &&
+            was.sa_handler == SIG_DFL)
+            signal(signals[i], on_signal);
+    if (__sanitizer_set_death_callback != NULL)
+        __sanitizer_set_death_callback(tell_crash);
 }
 
 static void tell_failure(struct world *w)
@@ -80,10 +108,28 @@ static void tell_success(const struct world *w)
            w->recovered_us / 1000);
 }
 
+/* What happened, as one line. */
+static void fill_why(const char *s, char *why, size_t cap)
+{
+    size_t n = 0;
+
+    for (; *s != '\0' && n + 3 < cap; s++) {
+        if (*s != '\n') {
+            why[n++] = *s;
+            continue;
+        }
+        s += strspn(s, " \n");
+        if (*s-- == '\0')
+            break;
+        if (n > 0 && strchr(":;,", why[n - 1]) == NULL)
+            why[n++] = ';';
+        why[n++] = ' ';
+    }
+    why[n] = '\0';
+}
+
 static void fill(const struct world *w, struct result *r)
 {
-    size_t n = strcspn(w->why, "\n");
-
     *r = (struct result){
         .verdict = w->verdict,
         .hash = sim_hash(w->sim),
@@ -94,14 +140,13 @@ static void fill(const struct world *w, struct result *r)
         .undecided = watch_undecided(w->watch),
     };
     memcpy(r->cover, cover_counts, sizeof r->cover);
-    if (n >= sizeof r->why)
-        n = sizeof r->why - 1;
-    memcpy(r->why, w->why, n);
+    fill_why(w->why, r->why, sizeof r->why);
 }
 
 static _Noreturn void child(const struct order *o, uint64_t seed, int out)
 {
-    struct rlimit cpu = { CPU_SECONDS_MAX, CPU_SECONDS_MAX };
+    /* At the lower limit it is asked, at the upper one killed. */
+    struct rlimit cpu = { CPU_SECONDS_MAX, CPU_SECONDS_MAX + 10 };
     FILE *trace = o->trace != NULL ? fopen(o->trace, "w") : NULL;
     struct plan_options po = o->plan;
     struct result r;
@@ -117,7 +162,7 @@ static _Noreturn void child(const struct order *o, uint64_t seed, int out)
     cover_reset();
     running = world_new(&p, trace);
     if (!o->many)
-        signal(SIGABRT, on_signal);
+        catch_crashes();
     world_run(running);
     fill(running, &r);
     if (!o->many && r.verdict != VERDICT_OK)
@@ -139,6 +184,7 @@ static _Noreturn void child(const struct order *o, uint64_t seed, int out)
 struct job {
     pid_t pid; /* 0: none */
     int in;
+    FILE *err; /* what it says, of many runs */
     uint64_t seed;
 };
 
@@ -164,12 +210,17 @@ static bool launch(struct fleet *f)
     if (pipe(ends) != 0)
         return false;
     fflush(stdout);
+    j->err = f->o->many ? tmpfile() : NULL;
+    if (f->o->many && j->err == NULL)
+        return false;
     j->seed = f->next++;
     j->pid = fork();
     if (j->pid < 0)
         return false;
     if (j->pid == 0) {
         close(ends[0]);
+        if (j->err != NULL && dup2(fileno(j->err), STDERR_FILENO) < 0)
+            _exit(VERDICT_CRASH);
         child(f->o, j->seed, ends[1]);
     }
     close(ends[1]);
@@ -200,11 +251,35 @@ static void failed(struct fleet *f, const struct job *j, int verdict,
         printf("FAIL %d seed %" PRIu64 ": %s\n", verdict, j->seed, why);
 }
 
+/* How a run ended that has no result, and which line of what it said tells why. */
+static void crash_why(const struct job *j, int ended, char *why, size_t n)
+{
+    static const char *const telling[] = { "assertion failed", "Sanitizer:",
+                                           "runtime error:" };
+    char line[400];
+
+    if (WIFSIGNALED(ended))
+        snprintf(why, n, "signal %d (%s)", WTERMSIG(ended),
+                 strsignal(WTERMSIG(ended)));
+    else
+        snprintf(why, n, "status %d", WEXITSTATUS(ended));
+    if (j->err == NULL)
+        return;
+    rewind(j->err);
+    while (fgets(line, sizeof line, j->err) != NULL) {
+        fputs(line, stderr);
+        line[strcspn(line, "\n")] = '\0';
+        for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++)
+            if (strstr(line, telling[i]) != NULL && strchr(why, ':') == NULL)
+                snprintf(why + strlen(why), n - strlen(why), ": %s", line);
+    }
+}
+
 static void collect(struct fleet *f, struct job *j, int ended)
 {
     struct result r;
     bool whole = read(j->in, &r, sizeof r) == (ssize_t)sizeof r;
-    char why[64];
+    char why[512];
 
     close(j->in);
     f->running--;
@@ -217,13 +292,15 @@ static void collect(struct fleet *f, struct job *j, int ended)
         if (r.verdict != VERDICT_OK)
             failed(f, j, (int)r.verdict, r.why);
     } else {
-        snprintf(why, sizeof why, WIFSIGNALED(ended) ? "crash, signal %d"
-                                                     : "crash, status %d",
-                 WIFSIGNALED(ended) ? WTERMSIG(ended) : WEXITSTATUS(ended));
+        crash_why(j, ended, why, sizeof why);
         failed(f, j, VERDICT_CRASH, why);
-        if (!f->o->many)
-            printf("seed %" PRIu64 ": %s\n", j->seed, why);
+        if (!f->o->many) {
+            printf("seed %" PRIu64 ": CRASH (127), %s\n", j->seed, why);
+            tell_again(stdout, j->seed);
+        }
     }
+    if (j->err != NULL)
+        fclose(j->err);
     j->pid = 0;
 }
 

@@ -239,6 +239,16 @@ static unsigned processors(void)
     return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
 }
 
+/* Empties the file. */
+static bool can_write(const char *path)
+{
+    FILE *f = fopen(path, "w");
+
+    if (f == NULL)
+        fprintf(stderr, "kvsim: --trace %s: %s\n", path, strerror(errno));
+    return f != NULL && fclose(f) == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct order o = { .plan = plan_options_defaults(),
@@ -262,6 +272,8 @@ int main(int argc, char **argv)
         fputs("kvsim: --trace is for one run: give --seed\n", stderr);
         return 2;
     }
+    if (o.trace != NULL && !can_write(o.trace))
+        return 2;
     if (o.jobs == 0)
         o.jobs = o.many ? processors() : 1;
     return fleet_run(&o);
