@@ -83,14 +83,16 @@ keep() { # SEED WHY
     echo "kept in test/sim/seeds.txt: $line"
 }
 seconds=$((minutes * 60)) batch=$((jobs * 10)) next=$from
-runs=0 failures=0 simulated=0 operations=0 began=$SECONDS
+runs=0 failures=0 undecided=0 simulated=0 operations=0 began=$SECONDS
 echo "seeds from $from on, for $minutes min, $jobs at a time"
 while [ $((SECONDS - began)) -lt $seconds ]; do
     t=$SECONDS
     "$kvsim" --seeds "$next-$((next + batch - 1))" --jobs "$jobs" --cover \
         "${options[@]}" > "$work/out" 2> "$work/err"
     code=$?
-    if [ $code -ne 0 ] && [ $code -lt 127 ]; then
+    # Wrong options, or kvsim itself was ended: then its seeds were not judged.
+    if { [ $code -ne 0 ] && [ $code -lt 127 ]; } || ! grep -q '^[0-9]* runs, ' "$work/out"; then
+        echo "simulate.sh: kvsim ended with status $code and without a summary" >&2
         cat "$work/out" "$work/err"
         exit 2
     fi
@@ -103,8 +105,9 @@ while [ $((SECONDS - began)) -lt $seconds ]; do
         keep "${seed%:}" "$why"
     done < <(grep '^FAIL ' "$work/out")
     grep '^cover ' "$work/out" >> "$work/cover"
-    read -r r f s o < <(awk '/ runs, / { print $1, $3, $5, $8 }' "$work/out")
-    runs=$((runs + ${r:-0})) failures=$((failures + ${f:-0}))
+    read -r r f s o u < <(sed -n '/^[0-9]* runs, /s/[^0-9. ]//gp' "$work/out" |
+        awk '{ print $1, $2, $3, $4, $NF }')
+    runs=$((runs + ${r:-0})) failures=$((failures + ${f:-0})) undecided=$((undecided + ${u:-0}))
     simulated=$((simulated + ${s:-0})) operations=$((operations + ${o:-0}))
     next=$((next + batch))
     # A batch of about a quarter of a minute, and of no more than what time is left.
@@ -125,7 +128,7 @@ never=$(awk '{ n[$2] += $3 } END { for (i in n) if (n[i] == 0) print i }' \
 echo
 echo "$runs runs (seeds $from to $((next - 1))), $failures failed;" \
     "$((simulated / 3600)) simulated hours, $operations operations;" \
-    "$((runs * 60 / took)) runs per minute"
+    "$((runs * 60 / took)) runs per minute; $undecided keys undecided by the oracle"
 bad=0
 if [ $failures -gt 0 ]; then bad=1; fi
 if [ -n "$never" ]; then
@@ -136,5 +139,5 @@ if [ -n "$never" ]; then
         echo "not reached in so few runs ($COVER_RUNS are asked for): $never"
     fi
 fi
-if [ $runs -eq 0 ]; then bad=1; fi
+if [ $runs -eq 0 ] || [ ! -s "$work/cover" ]; then bad=1; fi
 exit $bad
