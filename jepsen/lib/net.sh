@@ -12,6 +12,43 @@ PEER_PORT=16379
 NET_PREFIX=kvj$$n
 SWITCH_PID=
 
+# Of each run that goes on: PID holds "start switch start-of-switch socket run-folder".
+RUNS_DIR=/run/kvjepsen
+
+# When a process began: with its pid, this is what no other process ever has.
+born() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d ' ' -f 20; } # PID
+
+net_note() {
+    mkdir -p $RUNS_DIR &&
+        echo "$(born $$) $SWITCH_PID $(born "$SWITCH_PID") ${SWITCH_SOCKET%/switch} $RUN" > $RUNS_DIR/$$
+}
+
+# What runs that were killed (kill -9) left: processes, mounts, namespaces.
+net_sweep() {
+    local f pid start switch switch_start socket run name p dir
+    for f in "$RUNS_DIR"/*; do
+        [ -f "$f" ] || continue
+        pid=${f##*/}
+        read -r start switch switch_start socket run < "$f"
+        if [ "$(born "$pid")" = "$start" ]; then continue; fi
+        echo "jepsen/run: clearing away what run $pid left ($run)"
+        for name in /run/netns/kvj"$pid"n*; do
+            [ -e "$name" ] || continue
+            for p in $(ip netns pids "${name##*/}"); do kill -KILL "$p" 2> /dev/null; done
+        done
+        if [ -n "$switch_start" ] && [ "$(born "$switch")" = "$switch_start" ]; then kill -KILL "$switch"; fi
+        sleep 0.5 # until the kernel has let go of their files
+        for dir in "$run"/nodes/n*/disk; do
+            if mountpoint -q "$dir"; then umount "$dir"; fi
+        done
+        for name in /run/netns/kvj"$pid"n*; do
+            [ ! -e "$name" ] || ip netns del "${name##*/}"
+        done
+        case $socket in /tmp/kvj.*) rm -rf "$socket" ;; esac
+        rm -f "$f"
+    done
+}
+
 # Print what this machine lacks for the network and return 1, or return 0.
 net_need() {
     local p
@@ -63,6 +100,7 @@ net_up() {
         --net $NET --peer-port $PEER_PORT --control "$SWITCH_SOCKET" \
         --seed "$SEED" > "$RUN/switch.log" 2>&1 < /dev/null &
     SWITCH_PID=$!
+    net_note
     for ((i = 0; i < 100; i++)); do
         if grep -q '^ready' "$RUN/switch.log"; then return 0; fi
         kill -0 "$SWITCH_PID" 2> /dev/null || break
@@ -84,6 +122,7 @@ net_down() {
     for ((i = 1; i <= NODES + 1; i++)); do
         if [ -e "/run/netns/$(ns "$i")" ]; then ip netns del "$(ns "$i")"; fi
     done
+    rm -f $RUNS_DIR/$$
 }
 
 # ---- for the network nemeses ------------------------------------------------------
