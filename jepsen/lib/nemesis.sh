@@ -84,6 +84,7 @@ nemesis_load() { # LIST
         done
         CHOICES+=("$choice")
     done
+    [ $any = yes ] || [ ${#CHOICES[@]} -gt 0 ] || { echo "--nemesis names nothing"; return 1; }
     [ ${#CHOICES[@]} -gt 0 ] || { echo "no nemesis can be done here"; return 77; }
 }
 
