@@ -10,6 +10,7 @@
 # Exit status: 0 all met, 1 not, 2 usage, 77 skipped.
 set -uo pipefail
 export LC_ALL=C
+trap 'exit 130' INT TERM # the run at work ends first, and clears away what it made
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 

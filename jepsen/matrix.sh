@@ -52,12 +52,27 @@ word() { # DIR: of a verdict
     else awk 'END { print $1 }' "$1/verdict.txt"; fi
 }
 
+# Ctrl-C is for this shell only.  It tells the runs to end, which heal and clear away what they
+# made, and waits for them.
+end_all() {
+    local p
+    trap '' INT TERM
+    for p in $(jobs -p); do kill -TERM "$p" 2> /dev/null; done
+    wait
+    exit 130
+}
+trap end_all INT TERM
+
 one() { # WORKLOAD NEMESIS NUMBER
-    local to=$dir/$1-$2 code
+    local to=$dir/$1-$2 code run
+    trap '' INT
     # What an interrupted run left has no verdict.
     rm -rf "$to"
     "$here/run" --time "$time" --workload "$1" --nemesis "$2" --seed $((seed + $3)) \
-        --dir "$to" "${more[@]}" > "$to.log" 2>&1
+        --dir "$to" "${more[@]}" > "$to.log" 2>&1 &
+    run=$!
+    trap 'kill -TERM $run; wait $run; exit 130' TERM
+    wait $run
     code=$?
     mkdir -p "$to"
     mv "$to.log" "$to/run.log"
@@ -71,10 +86,6 @@ for n in ${nemeses//,/ }; do
     for w in ${workloads//,/ }; do
         number=$((number + 1))
         if [ "$(word "$dir/$w-$n")" != - ]; then continue; fi
-        if [ "$jobs" -eq 1 ]; then
-            one "$w" "$n" $number
-            continue
-        fi
         if [ $running -ge "$jobs" ]; then wait -n; running=$((running - 1)); fi
         one "$w" "$n" $number &
         running=$((running + 1))

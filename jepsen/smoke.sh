@@ -5,6 +5,7 @@
 #   jepsen/smoke.sh BUILD-DIRECTORY
 set -uo pipefail
 export LC_ALL=C
+trap 'exit 130' INT TERM # the run at work ends first, and clears away what it made
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -eq 1 ] && [ -d "$1" ] || { echo "usage: jepsen/smoke.sh BUILD-DIRECTORY" >&2; exit 2; }
 runs='register:partition-leader append:power-cut-all counter:kill-leader set:reset'

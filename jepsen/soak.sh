@@ -9,6 +9,7 @@
 # Exit status: 0 none failed, 1 some did, 2 usage.
 set -uo pipefail
 export LC_ALL=C
+trap 'exit 130' INT TERM # the run at work ends first, and clears away what it made
 here=$(cd "$(dirname "$0")" && pwd)
 
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
