@@ -459,7 +459,11 @@ void watch_node(struct watch *t, unsigned node)
     for (unsigned i = 0; i < t->n_mine[node]; i++) {
         unsigned shard = t->mine[node][i];
 
-        hostrule__note_gate(&t->shard[shard].view[node]);
+        /* One that is closing has no log any more: nothing is made of its words. */
+        if (h->node->stage < NODE_CLOSING)
+            hostrule__note_gate(&t->shard[shard].view[node]);
+        else
+            t->shard[shard].view[node].gated = true;
         if (!changed(&t->shard[shard].view[node]))
             continue;
         watch__look(&t->shard[shard], node);
