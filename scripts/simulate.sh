@@ -101,6 +101,7 @@ while [ $((SECONDS - began)) -lt $seconds ]; do
         127) why="crash: $why" ;; 128) why="liveness: $why" ;;
         *) why="correctness: $why" ;;
         esac
+        why=${why:0:200}
         echo "FAIL seed ${seed%:} $why" | tee -a "$work/fails"
         keep "${seed%:}" "$why"
     done < <(grep '^FAIL ' "$work/out")

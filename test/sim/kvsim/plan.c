@@ -12,7 +12,8 @@
  * Everything is drawn in a fixed order, and options are put over it afterwards: a
  * seed with other options is as near as can be to the seed without.
  *
- * P1  The load is 1,000 to 3,000 operations in the whole of a 60 s run.
+ * P1  The load is 1,000 to 3,000 operations in the whole of a 60 s run; in one run
+ *     of twelve four times that, on one or two keys at a time.
  * P2  Faults begin after 2 s and end after five sixths of the time; clients go on to
  *     its end, so that a run of 60 s is one of 60 simulated seconds and the last reads.
  * P3  A kind that the options do not allow is never used. */
@@ -162,6 +163,10 @@ static void draw_limits(struct rng *r, struct plan *p)
     p->deadline_ms = PICK(r, { 2, 300 }, { 2, 800 }, { 1, 2000 }, { 2, 5000 });
     p->append_bytes = PICK(r, { 2, 1 }, { 1, 256 }, { 3, 1024 * KB });
     p->batches = PICK(r, { 1, 1 }, { 3, 4 }, { 2, 16 });
+    if (rng_below(r, 12) == 0) { /* P1: the narrow moments between two operations */
+        p->think_ms = p->think_ms / 4 + 1;
+        p->keys_active = between(r, 1, 2);
+    }
 }
 
 /* ---- the whole ---- */
