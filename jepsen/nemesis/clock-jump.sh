@@ -13,7 +13,11 @@ clock_jump_wrap() { preload_wrap "$1"; }
 clock_jump_begin() {
     local by=(3 60 3600 86400 -3 -60 -3600 -86400) seen
     CLOCK_JUMP_BY=${by[RANDOM % ${#by[@]}]}
-    CLOCK_JUMP_NODE=$(a_victim)
+    # Another fault may have stopped or killed it: then nobody could see the jump.
+    for seen in $(nodes); do
+        CLOCK_JUMP_NODE=$(a_victim)
+        [ -z "$(node_time "$CLOCK_JUMP_NODE")" ] || break
+    done
     printf '%+d\n' "$CLOCK_JUMP_BY" > "$(clock_file "$CLOCK_JUMP_NODE")"
     sleep 0.2
     seen=$(node_time "$CLOCK_JUMP_NODE")
