@@ -72,6 +72,7 @@ for name; do
             --workload "$workload" --nemesis "$nemeses" --seed $try $more > "$dir/$name/run-$try.log" 2>&1
         code=$?
         if [ $code -eq 77 ]; then word=skipped; break; fi
+        if [ $code -eq 2 ]; then tail -n 1 "$dir/$name/run-$try.log" >&2; exit 2; fi
         # Its own words, not just any failure.
         if [ $code -eq 1 ] && grep -q '^FAIL  linearizable  *NOT linearizable' "$run/verdict.txt"; then
             word=met
